@@ -1,0 +1,164 @@
+# make setup       environment for working on this project, in .venv
+# make demo        a hub to try, on this machine; Ctrl-C ends it
+# make test        everything (what .ci/run runs); make test-quick: less than two minutes
+# make help        all targets
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+HUB5 := .venv-hub5
+JUPYTERHUB5 := 5.5.4
+PYTHONS := 3.10 3.13
+REPORTS := build/reports
+PYTEST_ARGS ?=
+
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
+INSTALL = pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
+STEP := @scripts/step.sh
+NODE_PROXY := .tools/node_modules/.bin/configurable-http-proxy
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# uv brings its own certificates; companies' proxies need the machine's.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PRECIOUS: .venv-py%/.stamp
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
+	packages test-pythons list-reports constraints clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environments ---
+
+$(UV): constraints.txt
+	@echo "==> environment $(VENV)"
+	@scripts/system_packages.sh venv "$(PYTHON)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	@touch $@
+
+# Without --quiet: uv shows progress bars, and this is what a newcomer looks at.
+$(VENV)/.stamp-demo: $(UV) $(PROJECTS) constraints.txt
+	@echo "==> packages for the demo"
+	@$(UV) $(subst --quiet,,$(INSTALL)) --python $(BIN)/python -e '.[demo]' $(PLUGINS)
+	@touch $@
+
+$(VENV)/.stamp-dev: $(UV) $(PROJECTS) constraints.txt
+	$(STEP) "packages for development" \
+		$(UV) $(INSTALL) --python $(BIN)/python -e '.[demo]' $(PLUGINS) --group dev
+	@touch $(VENV)/.stamp-demo $@
+
+# The same pins but for JupyterHub, and the oldest Python where there is one.
+$(HUB5)/.stamp: $(VENV)/.stamp-dev
+	@rm -rf $(HUB5)
+	@$(UV) venv --quiet --python "$$($(BIN)/python scripts/find_python.py 3.10 || echo $(BIN)/python)" $(HUB5)
+	@sed 's/^jupyterhub==.*/jupyterhub==$(JUPYTERHUB5)/' constraints.txt > $(HUB5)/constraints.txt
+	$(STEP) "packages for JupyterHub $(JUPYTERHUB5)" \
+		$(UV) $(subst --constraint constraints.txt,--constraint $(HUB5)/constraints.txt,$(INSTALL)) \
+		--python $(HUB5)/bin/python -e '.[demo]' $(PLUGINS) --group test
+	@touch $@
+
+.venv-py%/.stamp: $(VENV)/.stamp-dev
+	@rm -rf $(@D)
+	@$(UV) venv --quiet --python "$$($(BIN)/python scripts/find_python.py $*)" $(@D)
+	$(STEP) "packages for Python $*" \
+		$(UV) $(INSTALL) --python $(@D)/bin/python -e '.[demo]' $(PLUGINS) --group test
+	@touch $@
+
+$(NODE_PROXY):
+	@scripts/system_packages.sh node
+	@mkdir -p .tools && echo '*' > .tools/.gitignore
+	$(STEP) "node proxy (for internal SSL)" \
+		npm install --silent --no-audit --no-fund --no-package-lock --prefix .tools configurable-http-proxy@5
+	@touch $@
+
+setup: $(VENV)/.stamp-dev ## environment for working on this project, in .venv
+
+demo: $(VENV)/.stamp-demo ## a hub to try, on this machine (DEMO_ARGS='--port 8123'); Ctrl-C ends it
+	@$(BIN)/multiplespawner demo $(DEMO_ARGS)
+
+# --- checks ---
+
+test: lint types imports docs unit hub hub5 browser packages test-pythons ## everything
+
+test-quick: setup ## lint, types and unit tests: less than two minutes
+	$(STEP) "lint" $(BIN)/ruff check --quiet .
+	$(STEP) "types" $(BIN)/mypy
+	$(STEP) "unit tests" $(BIN)/python -m pytest -q \
+		-m "not hub and not browser and not packages and not slow" $(PYTEST_ARGS)
+
+lint: setup ## ruff: rules and format
+	$(STEP) "lint" $(BIN)/ruff check .
+	$(STEP) "format" $(BIN)/ruff format --check .
+
+format: setup ## ruff: repair what can be repaired
+	@$(BIN)/ruff check --fix --exit-zero .
+	@$(BIN)/ruff format .
+
+types: setup ## mypy --strict
+	$(STEP) "types" $(BIN)/mypy
+
+imports: setup ## import-linter: which module may import which
+	$(STEP) "imports" $(BIN)/lint-imports
+
+docs: setup ## documentation, into docs/_build/html
+	$(STEP) "docs" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+unit: setup ## unit and property tests
+	$(STEP) "unit tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/unit.xml \
+		-m "not hub and not browser and not packages" $(PYTEST_ARGS)
+
+hub: setup $(NODE_PROXY) ## tests against real JupyterHubs
+	$(STEP) "hub tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/hub.xml \
+		-m "hub and not browser and not packages" $(PYTEST_ARGS)
+
+hub5: $(HUB5)/.stamp $(NODE_PROXY) ## the essential ones against JupyterHub 5
+	$(STEP) "hub tests on JupyterHub $(JUPYTERHUB5)" $(HUB5)/bin/python -m pytest -q \
+		--junitxml $(REPORTS)/hub5.xml -m "essential and not browser" $(PYTEST_ARGS)
+
+browser: setup ## tests with a real browser
+	@scripts/system_packages.sh chromium
+	$(STEP) "browser tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/browser.xml \
+		-m browser $(PYTEST_ARGS)
+
+packages: setup ## wheels, installed into empty environments
+	$(STEP) "package tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/packages.xml \
+		-m packages $(PYTEST_ARGS)
+
+FOUND_PYTHONS = $(foreach v,$(PYTHONS),$(if $(shell $(BIN)/python scripts/find_python.py $(v)),$(v)))
+
+test-pythons: setup ## unit tests on the oldest and the newest Python
+	@for v in $(filter-out $(FOUND_PYTHONS),$(PYTHONS)); do echo "==> Python $$v: not found, not tested"; done
+	@$(MAKE) --no-print-directory --keep-going $(patsubst %,unit-on-%,$(FOUND_PYTHONS))
+
+unit-on-%: .venv-py%/.stamp
+	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
+		--junitxml $(REPORTS)/python$*.xml -m "not hub and not browser and not packages" $(PYTEST_ARGS)
+
+list-reports: # what .ci/run expects to find
+	@echo unit hub hub5 browser packages $(addprefix python,$(FOUND_PYTHONS))
+
+# --- the rest ---
+
+# No index, path or comment goes into the file: it must read the same on every machine.
+constraints: $(UV) ## choose the newest versions of everything, into constraints.txt
+	@env -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_DEFAULT_INDEX -u UV_FIND_LINKS \
+		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links \
+		$(PROJECTS) scripts/constraints.in --all-extras --group dev \
+		$(patsubst plugins/%/pyproject.toml,--no-emit-package multiplespawner-%,$(wildcard plugins/*/pyproject.toml)) \
+		--no-emit-package multiplespawner-core --output-file constraints.txt
+	@! grep -nE '://|^-|^\.|@ ' constraints.txt
+	@echo "$$(wc -l < constraints.txt) pins in constraints.txt"
+
+clean: ## remove everything that make made
+	@rm -rf $(VENV) .venv-* .tools build dist docs/_build .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache

@@ -1,0 +1,252 @@
+"""Checking templates and deployments against the classes of the installed plugins."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from traitlets import TraitError
+
+from multiplespawner_core.catalogue.attributes import Problem, split
+from multiplespawner_core.catalogue.coercion import coerce, settable_traits
+from multiplespawner_core.catalogue.document import Document
+from multiplespawner_core.catalogue.findings import Finding, KeyPath, suggestion
+from multiplespawner_core.catalogue.load import Catalogue
+from multiplespawner_core.catalogue.model import Block, Deployment, Template
+from multiplespawner_core.contracts import (
+    Authenticator,
+    Component,
+    ConfigurationError,
+    Configurer,
+    Kind,
+    Plugin,
+    Provider,
+)
+
+
+class Registry(Protocol):
+    """What is needed of `multiplespawner_core.plugins.registry.Registry`."""
+
+    def resolve(self, kind: Kind, name: str, resource_type: str = "") -> Component: ...
+
+    def load(self, kind: Kind, component: Component) -> type[Any]: ...
+
+
+@dataclass(frozen=True)
+class ResolvedTemplate:
+    """A template with the classes that its names mean.
+
+    Args:
+        template: as the file has it.
+        providers: by component name, those that can be used.
+        spawner: class of the child; None if it cannot be used.
+        configurer: None if there is none, or it cannot be used.
+        authenticator: None if there is none, or it cannot be used.
+        spawner_kwargs: traits of the child, as the traits take them.
+        configurer_kwargs: keyword arguments of the configurer.
+        authenticator_kwargs: keyword arguments of the authenticator.
+        reasons: why users do not see it, for the administrator.
+    """
+
+    template: Template
+    providers: Mapping[str, type[Provider]] = field(default_factory=dict)
+    spawner: type[Any] | None = None
+    configurer: type[Configurer] | None = None
+    authenticator: type[Authenticator] | None = None
+    spawner_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    configurer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    _spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def available(self) -> bool:
+        """Whether users may see it."""
+        return not self.reasons
+
+    def providers_for(self, deployment: Deployment) -> tuple[str, ...]:
+        """Component names of the providers on which it may start that deployment."""
+        resource_type = self.template.resource_type
+        return tuple(
+            name
+            for name in self.providers
+            if deployment.fits(resource_type, name)
+            or deployment.fits(resource_type, self._spellings.get(name, name))
+        )
+
+
+@dataclass(frozen=True)
+class ResolvedDeployment:
+    """A deployment, and why users do not see it.
+
+    Args:
+        deployment: as the file has it.
+        reasons: for the administrator; none if it is in use.
+    """
+
+    deployment: Deployment
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def available(self) -> bool:
+        """Whether users may see it."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The catalogue, checked against the installed plugins."""
+
+    templates: tuple[ResolvedTemplate, ...] = ()
+    deployments: tuple[ResolvedDeployment, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def combinations(self) -> Iterator[tuple[ResolvedTemplate, str, Deployment]]:
+        """Everything that can be started: template, component name of the provider, deployment."""
+        for template in self.templates:
+            if template.available:
+                for resolved in self.deployments:
+                    if resolved.available:
+                        for provider in template.providers_for(resolved.deployment):
+                            yield template, provider, resolved.deployment
+
+
+def resolve(catalogue: Catalogue, registry: Registry) -> Resolution:
+    """Find the class for every name, and check every value against its class.
+
+    An unknown name breaks only the templates that need it.
+    """
+    templates = []
+    findings: list[Finding] = []
+    if catalogue.template_document:
+        for template in catalogue.templates:
+            check = _Template(catalogue.template_document, registry, template)
+            templates.append(check.resolved())
+            findings += check.findings
+    deployments = []
+    if catalogue.deployment_document:
+        for deployment in catalogue.deployments:
+            found = _check_deployment(catalogue.deployment_document, deployment, templates)
+            deployments.append(ResolvedDeployment(deployment, tuple(map(str, found))))
+            findings += found
+    return Resolution(tuple(templates), tuple(deployments), tuple(findings))
+
+
+class _Template:
+    """Resolves one template, collecting what is wrong with it."""
+
+    def __init__(self, document: Document, registry: Registry, template: Template) -> None:
+        self.findings: list[Finding] = []
+        self._document = document
+        self._registry = registry
+        self._template = template
+
+    def resolved(self) -> ResolvedTemplate:
+        parts: dict[str, Any] = {}
+        for key, block in self._template.blocks():
+            found = self._class(Kind(key), block.class_name, (key, "class"))
+            if found is not None:
+                parts[key] = found[1]
+                parts[f"{key}_kwargs"] = self._arguments(key, block, found[1])
+        broken = list(self.findings)
+        providers, spellings = self._providers()
+        if not providers:
+            broken = self.findings
+        reasons = tuple(map(str, broken))
+        return ResolvedTemplate(
+            self._template, providers, **parts, reasons=reasons, _spellings=spellings
+        )
+
+    def _providers(self) -> tuple[dict[str, type[Provider]], dict[str, str]]:
+        providers, spellings = {}, {}
+        for index, name in enumerate(self._template.providers):
+            found = self._class(Kind.PROVIDER, name, ("providers", index))
+            if found is not None:
+                providers[found[0]] = found[1]
+                spellings[found[0]] = name
+        return providers, spellings
+
+    def _class(self, kind: Kind, name: str, steps: KeyPath) -> tuple[str, type[Any]] | None:
+        """The component's own name and its class."""
+        try:
+            component = self._registry.resolve(kind, name, self._template.resource_type)
+            return component.name, self._registry.load(kind, component)
+        except ConfigurationError as error:
+            self._report(steps, str(error))
+            return None
+
+    def _arguments(self, key: str, block: Block, cls: type[Any]) -> dict[str, Any]:
+        traits = settable_traits(cls)
+        parameters = set() if key == "spawner" else _parameters(cls)
+        arguments = {}
+        for steps, name, value in self._keywords(key, block):
+            path = (key, *steps)
+            if name in traits:
+                try:
+                    arguments[name] = coerce(traits[name], value)
+                except TraitError as error:
+                    self._report(path, str(error))
+            elif name in parameters:
+                arguments[name] = value
+            else:
+                self._report(path, *_unknown_trait(cls, name, {*traits, *parameters}), at_key=True)
+        return arguments
+
+    def _keywords(self, key: str, block: Block) -> Iterator[tuple[KeyPath, str, Any]]:
+        yield from block.keywords()
+        if not block.args:
+            return
+        if key == "spawner" and "args" not in block.kwargs:
+            # A Spawner takes no positional arguments, but has a trait of that name.
+            yield ("args",), "args", list(block.args)
+        else:
+            self._report((key, "args"), "no positional arguments are taken", "write kwargs")
+
+    def _report(
+        self, steps: KeyPath, message: str, hint: str = "", *, at_key: bool = False
+    ) -> None:
+        path = self._template.path(*steps)
+        self.findings.append(self._document.finding(path, message, hint, at_key=at_key))
+
+
+def _parameters(cls: type[Any]) -> set[str]:
+    """What the constructor takes by name, besides what every plugin's constructor is given."""
+    taken = inspect.signature(cls.__init__).parameters.values()
+    by_name = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    named = {parameter.name for parameter in taken if parameter.kind in by_name}
+    return named - set(inspect.signature(Plugin.__init__).parameters)
+
+
+def _unknown_trait(cls: type[Any], name: str, allowed: set[str]) -> tuple[str, str]:
+    if name in cls.class_traits():
+        return f"the trait {name!r} of {cls.__name__} is not for configuration files to set", ""
+    return f"{cls.__name__} has no trait {name!r}", suggestion(name, sorted(allowed))
+
+
+def _check_deployment(
+    document: Document, deployment: Deployment, templates: Sequence[ResolvedTemplate]
+) -> list[Finding]:
+    pairs = {
+        (name, template.providers[name], template.spawner): None
+        for template in templates
+        if template.available and template.spawner is not None
+        for name in template.providers_for(deployment)
+    }
+    problems: list[Problem] = []
+    for name, provider, spawner in pairs:
+        problems += split(deployment, provider, spawner, name)[2]
+    return [
+        document.finding(deployment.path(*item.path), item.message, item.hint, at_key=item.at_key)
+        for item in dict.fromkeys(problems)
+    ]
+
+
+__all__ = (
+    "Registry",
+    "Resolution",
+    "ResolvedDeployment",
+    "ResolvedTemplate",
+    "resolve",
+)

@@ -1,0 +1,85 @@
+"""What plugin authors implement and receive: read this folder, and nothing else, to write one."""
+
+from __future__ import annotations
+
+from multiplespawner_core.contracts.authenticator import Authenticator
+from multiplespawner_core.contracts.base import Plugin
+from multiplespawner_core.contracts.component import Component, Kind
+from multiplespawner_core.contracts.configurer import Configurer, Report
+from multiplespawner_core.contracts.errors import (
+    Capacity,
+    ConfigurationError,
+    ConfigureFailed,
+    InvalidSpecification,
+    MultipleSpawnerError,
+    NotFound,
+    OpenFailed,
+    OutcomeUnknown,
+    ProviderError,
+    Quota,
+    Throttled,
+    Transient,
+    Unauthorized,
+)
+from multiplespawner_core.contracts.provider import Provider
+from multiplespawner_core.contracts.values import (
+    GB,
+    RESOURCE_TYPES,
+    Access,
+    Availability,
+    Capabilities,
+    Endpoint,
+    Handle,
+    IdempotentCreate,
+    Intent,
+    Keys,
+    MadeBy,
+    Observation,
+    Offer,
+    Owned,
+    Owner,
+    ResourceState,
+    Scope,
+    Specification,
+)
+
+__all__ = (
+    "GB",
+    "RESOURCE_TYPES",
+    "Access",
+    "Authenticator",
+    "Availability",
+    "Capabilities",
+    "Capacity",
+    "Component",
+    "ConfigurationError",
+    "ConfigureFailed",
+    "Configurer",
+    "Endpoint",
+    "Handle",
+    "IdempotentCreate",
+    "Intent",
+    "InvalidSpecification",
+    "Keys",
+    "Kind",
+    "MadeBy",
+    "MultipleSpawnerError",
+    "NotFound",
+    "Observation",
+    "Offer",
+    "OpenFailed",
+    "OutcomeUnknown",
+    "Owned",
+    "Owner",
+    "Plugin",
+    "Provider",
+    "ProviderError",
+    "Quota",
+    "Report",
+    "ResourceState",
+    "Scope",
+    "Specification",
+    "Throttled",
+    "Transient",
+    "Unauthorized",
+)

@@ -1,0 +1,86 @@
+"""A plan: a request resolved against templates, deployments and offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from multiplespawner_core.contracts import (
+    Authenticator,
+    Configurer,
+    MadeBy,
+    Offer,
+    Provider,
+    Specification,
+)
+
+Placeholders = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many seconds each phase of a start may take.
+
+    Args:
+        create: to make the keys, and again to get an id from the provider.
+        ready: until the resource is ready.
+        open: to log in to it.
+        configure: to configure it.
+        launch: to start the server.
+        before: until what the server had before is gone and the offers are known.
+    """
+
+    create: float
+    ready: float
+    open: float
+    configure: float
+    launch: float
+    before: float = 60.0
+
+    @property
+    def total(self) -> float:
+        """Seconds that the whole start may take."""
+        after = self.ready + self.open + self.configure + self.launch
+        return self.before + 2 * self.create + after
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is needed to start.
+
+    Args:
+        template: name of the template.
+        deployment: name of the deployment.
+        provider: makes the resource.
+        offer: what is taken of it.
+        specification: what was asked for.
+        child_class: the Spawner to start on the resource.
+        child_kwargs: its traits from template and deployment, placeholders not yet replaced.
+        authenticator: opens the resource; None where nothing is to be opened.
+        configurer: makes a configurer for this start, with its placeholders replaced.
+        lifetime: seconds that the server may live; None for no end.
+        hub_connect_url: where the server reaches the hub, if the template says so.
+        budget: how long each phase may take.
+    """
+
+    template: str
+    deployment: str
+    provider: Provider
+    offer: Offer
+    specification: Specification
+    child_class: type[Any]
+    child_kwargs: Mapping[str, Any]
+    authenticator: Authenticator | None
+    configurer: Callable[[Placeholders], Configurer] | None
+    lifetime: float | None
+    hub_connect_url: str | None
+    budget: Budget
+
+    @property
+    def made_by_child(self) -> bool:
+        """Whether the child spawner makes what runs."""
+        return self.provider.capabilities().made_by is MadeBy.CHILD
+
+
+__all__ = ("Budget", "Placeholders", "Plan")

@@ -1,0 +1,1 @@
+"""Plugins: their hooks (`spec`), finding them (`discovery`), resolving names (`registry`)."""

@@ -1,0 +1,80 @@
+"""What a user is told when a start fails; the rest goes to the log."""
+
+from __future__ import annotations
+
+import asyncio
+
+from multiplespawner_core.contracts import (
+    Capacity,
+    InvalidSpecification,
+    MultipleSpawnerError,
+    ProviderError,
+    Quota,
+    Throttled,
+)
+from multiplespawner_core.resources.record import Phase
+
+_STEPS = {
+    Phase.CREATING: "obtaining the resource",
+    Phase.WAITING: "waiting for the resource",
+    Phase.OPENING: "connecting to the resource",
+    Phase.CONFIGURING: "configuring the resource",
+    Phase.LAUNCHING: "starting the server",
+}
+
+_STATUS = ((InvalidSpecification, 400), (Capacity, 503), (Quota, 403), (Throttled, 503))
+
+
+class StartFailed(MultipleSpawnerError):
+    """A start that failed, in words for the user who waits for it.
+
+    Args:
+        message: for the user; names no secret.
+        reason: a short label for JupyterHub's metrics.
+        status: HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, reason: str, status: int = 500) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.status = status
+
+
+class StartCancelled(StartFailed):
+    """The server was stopped while it was starting."""
+
+    def __init__(self) -> None:
+        super().__init__("The start was cancelled.", "cancelled", 409)
+
+
+class ChildFailed(MultipleSpawnerError):
+    """The child spawner failed and said why in words meant for the user."""
+
+
+def for_user(error: BaseException, phase: Phase, intent_id: str | None) -> StartFailed:
+    """Say `error` in words that are fit for the user.
+
+    The texts of our own errors are written for users. Anything else may hold a token or a path,
+    so only the step is named, and the id by which the administrator finds it in the log.
+    """
+    if isinstance(error, StartFailed):
+        return error
+    step = _STEPS.get(phase, "preparing the start")
+    # Two classes on Python 3.10.
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        message = f"{_sentence(step)} took too long, so the start was given up. Try again later."
+        return StartFailed(message, "timeout")
+    if isinstance(error, MultipleSpawnerError) and str(error):
+        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+        kind = type(error).__name__ if isinstance(error, ProviderError) else phase.value
+        return StartFailed(f"{_sentence(step)} failed: {error}", kind.lower(), status)
+    hint = f" Tell your administrator the id {intent_id}." if intent_id else ""
+    return StartFailed(f"{_sentence(step)} failed for a technical reason.{hint}", phase.value)
+
+
+def _sentence(step: str) -> str:
+    return step[0].upper() + step[1:]
+
+
+__all__ = ("ChildFailed", "StartCancelled", "StartFailed", "for_user")

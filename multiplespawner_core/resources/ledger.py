@@ -1,0 +1,267 @@
+"""The ledger: the durable record of every resource, written by one thread with group commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from multiplespawner_core.contracts import (
+    Offer,
+    Owner,
+    Scope,
+    Specification,
+)
+from multiplespawner_core.resources.database import open_database
+from multiplespawner_core.resources.record import (
+    Phase,
+    Record,
+    handle_from_json,
+    handle_to_json,
+)
+from multiplespawner_core.resources.tables import intents
+
+_BATCH = 200
+_COLUMNS = {"owner": ("user_name", "server_name"), "offer": ("offer", "scope_key")}
+"""Fields of a record that more than one column holds; every other field has its column's name."""
+
+Operation = Callable[[Connection], Any]
+_Job = tuple[Operation, "asyncio.Future[Any]"]
+
+
+class UnknownRow(LookupError):
+    """A row that should be changed does not exist: it was never written, or somebody removed it."""
+
+
+class Ledger:
+    """Opened once by the hub; every write is awaited until it is committed.
+
+    Writes that arrive while a commit is under way share the next one. Each runs in its own
+    savepoint, so one that fails takes no other with it.
+    """
+
+    def __init__(self, engine: Engine, identity: str, locks: ExitStack) -> None:
+        self.installation_id = identity
+        self._engine = engine
+        self._locks = locks
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(
+            target=self._write, name="multiplespawner-ledger", daemon=True
+        )
+        self._thread.start()
+
+    @classmethod
+    def open(cls, url: str, state_dir: Path) -> Ledger:
+        """Lock, upgrade and open the ledger; synchronous, for the hub's start.
+
+        Args:
+            url: a SQLAlchemy URL; empty means ``ledger.sqlite`` in `state_dir`.
+            state_dir: private directory of this installation; made where it is missing.
+
+        Raises:
+            ConfigurationError: it cannot be opened, another hub holds it, or a newer version of
+                multiplespawner made it.
+        """
+        engine, identity, locks = open_database(url, state_dir)
+        return cls(engine, identity, locks)
+
+    def unfinished(self) -> list[Record]:
+        """Every row that is not closed; synchronous, for the hub's start."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(intents).where(intents.c.phase != Phase.CLOSED.value))
+            return [_record(row) for row in rows]
+
+    async def insert(self, record: Record) -> Record:
+        """Commit a new intent; its generation is counted on from the server's latest."""
+
+        def run(connection: Connection) -> int:
+            latest = select(func.max(intents.c.generation)).where(
+                intents.c.installation_id == record.installation_id,
+                intents.c.user_name == record.owner.user,
+                intents.c.server_name == record.owner.server,
+            )
+            generation = (connection.execute(latest).scalar() or 0) + 1
+            connection.execute(insert(intents).values(**_values(record), generation=generation))
+            return generation
+
+        generation = await self.submit(run)
+        return replace(record, generation=generation)
+
+    async def update(self, record: Record, **changes: Any) -> None:
+        """Commit changed fields of a row, and only those.
+
+        Raises:
+            UnknownRow: there is no such row.
+        """
+        values = _values(replace(record, **changes))
+        columns = [column for name in changes for column in _COLUMNS.get(name, (name,))]
+        statement = update(intents).where(intents.c.id == record.id)
+        changed = statement.values({column: values[column] for column in columns})
+
+        def run(connection: Connection) -> None:
+            if connection.execute(changed).rowcount != 1:
+                msg = f"the ledger has no row {record.id}"
+                raise UnknownRow(msg)
+
+        await self.submit(run)
+
+    async def history(self, owner: Owner) -> list[Record]:
+        """Every row of a server, oldest first."""
+
+        def run(connection: Connection) -> list[Record]:
+            query = select(intents).where(
+                intents.c.user_name == owner.user, intents.c.server_name == owner.server
+            )
+            rows = connection.execute(query.order_by(intents.c.generation))
+            return [_record(row) for row in rows]
+
+        result: list[Record] = await self.submit(run)
+        return result
+
+    async def submit(self, operation: Operation) -> Any:
+        """Run `operation` in the writer thread and return its result once it is committed."""
+        if self._closed:
+            msg = "the ledger is closed"
+            raise RuntimeError(msg)
+        future = asyncio.get_running_loop().create_future()
+        self._jobs.put((operation, future))
+        # A cancelled caller does not take the write back: what is queued will be committed.
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Commit what is queued, then let go of database and lock."""
+        self._closed = True
+        self._jobs.put(None)
+        self._thread.join()
+        self._engine.dispose()
+        self._locks.close()
+
+    def _write(self) -> None:
+        open_for_business = True
+        while open_for_business:
+            batch = [self._jobs.get()]
+            while len(batch) < _BATCH and not self._jobs.empty():
+                batch.append(self._jobs.get())
+            open_for_business = None not in batch
+            self._commit([job for job in batch if job is not None])
+
+    def _commit(self, batch: list[_Job]) -> None:
+        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            with self._engine.begin() as connection:
+                for operation, future in batch:
+                    outcomes.append((future, *_attempt(connection, operation)))
+        except Exception as error:  # noqa: BLE001 - told to everyone who waits for this commit
+            outcomes = [(future, None, error) for _, future in batch]
+        for future, result, failure in outcomes:
+            _settle(future, result, failure)
+
+
+def _attempt(connection: Connection, operation: Operation) -> tuple[Any, BaseException | None]:
+    try:
+        with connection.begin_nested():
+            return operation(connection), None
+    except Exception as error:
+        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+            # A full disk: SQLite has rolled back what stood before in this commit as well.
+            raise
+        return None, error
+
+
+def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    def settle() -> None:
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
+
+    try:
+        future.get_loop().call_soon_threadsafe(settle)
+    except RuntimeError:  # the loop ended before the write did; nobody waits any more
+        logging.getLogger(__name__).debug("a ledger write outlived its event loop")
+
+
+def _values(record: Record) -> dict[str, Any]:
+    offer = record.offer
+    wanted = record.specification
+    return {
+        "id": record.id,
+        "installation_id": record.installation_id,
+        "user_name": record.owner.user,
+        "server_name": record.owner.server,
+        "attempt": record.attempt,
+        "template": record.template,
+        "deployment": record.deployment,
+        "provider": record.provider,
+        "authenticator": record.authenticator,
+        "scope_key": record.scope.key,
+        "offer": {
+            "shape": offer.shape,
+            "cpu": offer.cpu,
+            "memory": offer.memory,
+            "gpu": offer.gpu,
+            "price": offer.price,
+        },
+        "specification": {
+            "resource_type": wanted.resource_type,
+            "cpu": wanted.cpu,
+            "memory": wanted.memory,
+            "gpu": wanted.gpu,
+            "attributes": dict(wanted.attributes),
+        },
+        "phase": record.phase.value,
+        "phase_deadline": record.phase_deadline,
+        "expires_at": record.expires_at,
+        "handle": handle_to_json(record.handle),
+        "child": dict(record.child),
+        "url": record.url,
+        "exit_status": record.exit_status,
+        "reason": record.reason,
+        "last_error": record.last_error,
+        "created_at": record.created_at,
+        "closed_at": record.closed_at,
+    }
+
+
+def _record(row: Row[Any]) -> Record:
+    values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented accessor
+    scope = Scope(values["provider"], values["scope_key"])
+    return Record(
+        id=values["id"],
+        installation_id=values["installation_id"],
+        owner=Owner(values["user_name"], values["server_name"]),
+        generation=values["generation"],
+        attempt=values["attempt"],
+        template=values["template"],
+        deployment=values["deployment"],
+        provider=values["provider"],
+        authenticator=values["authenticator"],
+        offer=Offer(scope=scope, **values["offer"]),
+        specification=Specification(**values["specification"]),
+        phase=Phase(values["phase"]),
+        phase_deadline=values["phase_deadline"],
+        expires_at=values["expires_at"],
+        handle=handle_from_json(values["handle"], scope),
+        child=values["child"],
+        url=values["url"],
+        exit_status=values["exit_status"],
+        reason=values["reason"],
+        last_error=values["last_error"],
+        created_at=values["created_at"],
+        closed_at=values["closed_at"],
+    )
+
+
+__all__ = ("Ledger", "UnknownRow")

@@ -1,0 +1,309 @@
+"""The manager: owns every start, every running resource and every release of one hub."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any
+
+from multiplespawner_core.contracts import Owner, ProviderError, ResourceState
+from multiplespawner_core.resources import pipeline
+from multiplespawner_core.resources.child import Child
+from multiplespawner_core.resources.events import EventLog
+from multiplespawner_core.resources.failures import StartCancelled, for_user
+from multiplespawner_core.resources.ledger import Ledger
+from multiplespawner_core.resources.pipeline import Planner
+from multiplespawner_core.resources.record import Phase, Record
+from multiplespawner_core.resources.release import Cleanup, ProviderOf, Release, Revive
+from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.resources.timer import Timer
+from multiplespawner_core.resources.timing import bounded, end
+
+FAILED = 1
+"""Exit status of a server that never came up or was lost."""
+
+EXPIRED = "its lifetime is over"
+"""Reason of a release that no one asked for but the clock."""
+
+_POLL_TIMEOUT = 30.0
+_VERIFY_TIMEOUT = 30.0
+_POLL_INTERVAL = 10.0  # while the provider cannot say its own
+_AGAIN = 30.0  # until a release that broke off by a defect is begun anew
+_DRAIN_TIMEOUT = 20.0
+
+HANDOVER_TIMEOUT = 30.0
+"""Seconds for which a start waits until what the server had before is gone."""
+
+_log = logging.getLogger(__name__)
+
+
+class Manager:
+    """Work on resources outlives the request that asked for it: JupyterHub cancels those.
+
+    Every method runs in the hub's event loop; none blocks it.
+
+    Args:
+        ledger: the durable record.
+        provider_of: the provider that made a row's resource; raises while its plugin is missing.
+        cleanup: removes what an authenticator left for a row.
+        revive: the child spawner of a server that ran before the hub was restarted.
+    """
+
+    def __init__(
+        self, ledger: Ledger, provider_of: ProviderOf, cleanup: Cleanup, revive: Revive
+    ) -> None:
+        self.ledger = ledger
+        self._provider_of = provider_of
+        self._releases = Release(ledger, provider_of, cleanup, revive)
+        self._resources: dict[str, Resource] = {}
+        self._timer: Timer[str] = Timer(self._expire)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    # -- the life of the hub ---------------------------------------------------------------
+
+    def recover(self, serving: Collection[str]) -> None:
+        """Take up what an earlier hub left: finish releases, give up starts, check servers.
+
+        Args:
+            serving: ids of the intents that JupyterHub's own database shows as running servers.
+        """
+        for record in self.ledger.unfinished():
+            resource = Resource(record.owner, id=record.id, record=record, phase=record.phase)
+            resource.events.close()
+            self._resources[record.id] = resource
+            if record.phase is Phase.RELEASING:
+                resource.exit_status = record.exit_status or 0
+                resource.released.set()
+                self.begin_release(resource, record.reason, resource.exit_status)
+            elif record.phase is not Phase.RUNNING:
+                self.begin_release(resource, "the hub ended while it was starting", FAILED)
+            elif record.id not in serving:
+                self.begin_release(resource, "JupyterHub knows no server for it", FAILED)
+            elif record.expires_at is not None and record.expires_at <= time.time():
+                # Begun before JupyterHub's first poll: what it takes to be running, it waits for.
+                self.begin_release(resource, EXPIRED)
+            else:
+                resource.verified.clear()
+                self._spawn(self._verify(resource, record))
+                self._timer.set(resource.id, record.expires_at)
+
+    async def shutdown(self) -> None:
+        """End the hub's part: starts are given up, running servers stay, releases go on later."""
+        self._draining = True
+        self._timer.stop()
+        for resource in list(self._resources.values()):
+            if resource.pipeline is not None and not resource.pipeline.done():
+                self.begin_release(resource, "the hub was stopped", FAILED)
+        releases = [r.release for r in self._resources.values() if r.release is not None]
+        if releases:
+            await asyncio.wait(releases, timeout=_DRAIN_TIMEOUT)
+        for task in list(self._tasks):
+            await end(task)
+        self.ledger.close()
+
+    # -- what a Spawner asks for -------------------------------------------------------------
+
+    def begin(self, owner: Owner, planner: Planner, child: Child, events: EventLog) -> Resource:
+        """Begin a start that goes on until it has run, failed or been released.
+
+        The caller awaits ``resource.url``, shielded, and may go away at any time.
+        """
+        resource = Resource(owner, child=child, events=events)
+        before = self.of(owner)
+        self._resources[resource.id] = resource
+        resource.pipeline = self._spawn(self._start(resource, planner, before))
+        return resource
+
+    def find(self, intent_id: str) -> Resource | None:
+        """The resource of an intent that is not closed."""
+        return self._resources.get(intent_id)
+
+    def link(self, resource: Resource, child: Child) -> None:
+        """Look after the child of a server that an earlier hub started."""
+        if resource.child is None:
+            resource.child = child
+            if not resource.released.is_set():
+                self._look_after(resource)
+
+    def begin_release(self, resource: Resource, reason: str, status: int = 0) -> None:
+        """Release a resource; all of it goes on behind.
+
+        Args:
+            resource: which.
+            reason: for the ledger and the log.
+            status: what `poll` reports once this is committed.
+        """
+        if resource.release is None:
+            self._timer.set(resource.id, None)
+            if resource.pipeline is not None:
+                self._fail(resource, StartCancelled())
+            for task in (resource.pipeline, resource.watcher):
+                if task is not None:
+                    task.cancel()
+            self._run_release(resource, reason, status)
+
+    async def release(self, resource: Resource, reason: str, status: int = 0) -> None:
+        """The same, and wait until it is committed."""
+        self.begin_release(resource, reason, status)
+        await resource.released.wait()
+
+    def reassign(self, resource: Resource, owner: Owner) -> None:
+        """Follow a server whose user was given another name, of which JupyterHub says nothing."""
+        if resource.owner != owner:
+            resource.owner = owner
+            self._spawn(resource.commit(self.ledger, owner=owner))
+
+    async def rename(self, old: Owner, new: Owner) -> None:
+        """Let what belongs to one server belong to another name."""
+        for resource in self.of(old):
+            resource.owner = new
+            await resource.commit(self.ledger, owner=new)
+
+    # -- starts -----------------------------------------------------------------------------
+
+    async def _start(
+        self, resource: Resource, planner: Planner, before: Sequence[Resource]
+    ) -> None:
+        try:
+            await self._hand_over(resource, before)
+            url = await pipeline.run(resource, planner, self.ledger)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the resource must go
+            failure = for_user(error, resource.phase, resource.id)
+            _log.warning(
+                "the start %s of %s failed: %s", resource.id, resource.owner, failure,
+                exc_info=error,
+            )  # fmt: skip
+            # From here on the release must not wait for this task.
+            resource.pipeline = None
+            self._fail(resource, failure)
+            await self.release(resource, failure.message, FAILED)
+        else:
+            resource.pipeline = None
+            resource.events.close()
+            self._look_after(resource)
+            if resource.record is not None:
+                self._timer.set(resource.id, resource.record.expires_at)
+            resource.url.set_result(url)
+
+    async def _hand_over(self, resource: Resource, before: Sequence[Resource]) -> None:
+        """Let go of what this server had before: one live resource a server."""
+        old = []
+        for other in before:
+            owner = other.child.owner if other.child is not None else other.owner
+            if owner == resource.owner:
+                await self.release(other, "the server was started anew")
+                old.append(self._spawn(_wait(other.closed)))
+            else:
+                # Its user was given another name, and somebody else has the old one now.
+                self.reassign(other, owner)
+        if old:
+            resource.events.add("Waiting until the previous server has ended")
+            await asyncio.wait(old, timeout=HANDOVER_TIMEOUT)
+            for waiter in old:
+                waiter.cancel()
+
+    def _fail(self, resource: Resource, failure: Exception) -> None:
+        resource.events.fail(str(failure))
+        if not resource.url.done():
+            resource.url.set_exception(failure)
+
+    # -- running servers ------------------------------------------------------------------------
+
+    def _look_after(self, resource: Resource) -> None:
+        if not self._draining:
+            resource.watcher = self._spawn(self._watch(resource))
+
+    async def _watch(self, resource: Resource) -> None:
+        """Notice that a server ended by itself. An error is no answer: it goes on running."""
+        child, record = resource.child, resource.record
+        assert child is not None  # noqa: S101 - only what has a child is looked after
+        assert record is not None  # noqa: S101
+        complained = False
+        while True:
+            await asyncio.sleep(await self._interval(record))
+            try:
+                status = await bounded(child.poll(), _POLL_TIMEOUT)
+            except Exception as error:  # noqa: BLE001 - a poll that fails proves nothing
+                if not complained:
+                    _log.warning("%s of %s: poll failed: %r", resource.id, resource.owner, error)
+                complained = True
+                continue
+            complained = False
+            if status is not None:
+                resource.watcher = None
+                self._spawn(self._end(resource, f"the server ended with status {status}", status))
+                return
+
+    async def _interval(self, record: Record) -> float:
+        try:
+            return (await self._provider_of(record)).capabilities().poll_interval
+        except Exception:  # noqa: BLE001 - it says so itself where it is needed
+            return _POLL_INTERVAL
+
+    async def _end(self, resource: Resource, reason: str, status: int) -> None:
+        await self.release(resource, reason, status)
+        await resource.child_ended.wait()
+        if resource.child is not None:
+            await resource.child.notice()
+
+    def _expire(self, intent_id: str) -> None:
+        resource = self._resources.get(intent_id)
+        if resource is not None:
+            self._spawn(self._end(resource, EXPIRED, 0))
+
+    async def _verify(self, resource: Resource, record: Record) -> None:
+        """After a restart: a resource that its provider shows to be gone runs no more."""
+        try:
+            provider = await self._provider_of(record)
+            if record.handle is not None:
+                seen = await bounded(provider.describe(record.handle), _VERIFY_TIMEOUT)
+                if seen.state is ResourceState.GONE:
+                    # What its spawner would stop may be somebody else's by now.
+                    resource.child_ended.set()
+                    await self.release(resource, "it ended while the hub was down", FAILED)
+        except (ProviderError, asyncio.TimeoutError) as error:
+            _log.warning("%s of %s could not be checked: %s", resource.id, resource.owner, error)
+        except Exception:  # noqa: BLE001 - a check that fails proves nothing
+            _log.exception("%s of %s could not be checked", resource.id, resource.owner)
+        finally:
+            resource.verified.set()
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def _run_release(self, resource: Resource, reason: str, status: int) -> None:
+        def done(_: asyncio.Task[Any]) -> None:
+            if resource.closed.is_set():
+                self._resources.pop(resource.id, None)
+            elif not self._draining:
+                _log.error("the release of %s broke off and is begun anew", resource.id)
+                asyncio.get_running_loop().call_later(
+                    _AGAIN, self._run_release, resource, reason, status
+                )
+
+        resource.release = self._spawn(self._releases.run(resource, reason, status))
+        resource.release.add_done_callback(done)
+
+    def of(self, owner: Owner) -> list[Resource]:
+        """Everything of one server that is not closed."""
+        return [resource for resource in self._resources.values() if resource.owner == owner]
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a task of the manager failed", exc_info=task.exception())
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+__all__ = ("FAILED", "Manager")

@@ -1,0 +1,214 @@
+"""One start, from plan to URL: the sequence that every provider runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from multiplespawner_core.catalogue.placeholders import of_owner
+from multiplespawner_core.contracts import (
+    Access,
+    Endpoint,
+    Handle,
+    Keys,
+    Observation,
+    ProviderError,
+    ResourceState,
+)
+from multiplespawner_core.planning.boundary import expect
+from multiplespawner_core.planning.plan import Plan
+from multiplespawner_core.resources import creation, policy
+from multiplespawner_core.resources.child import Launch
+from multiplespawner_core.resources.failures import StartFailed
+from multiplespawner_core.resources.ledger import Ledger
+from multiplespawner_core.resources.record import Phase, Record
+from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.resources.timing import bounded
+
+Planner = Callable[[], Coroutine[Any, Any, Plan]]
+
+PLAN_TIMEOUT = 30.0
+"""Seconds that the offers may take; a provider answers from its cache."""
+
+_DESCRIBE_PAUSE = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+async def run(resource: Resource, planner: Planner, ledger: Ledger) -> str:
+    """Start a server and return its URL; raises whatever kept it from starting.
+
+    Every step is committed before the next one begins, so that a hub that dies here leaves a row
+    which says what may exist.
+    """
+    events = resource.events
+    events.add("Looking for a place", 1)
+    plan = await bounded(planner(), PLAN_TIMEOUT)
+    step = _Steps(resource, plan, ledger)
+    await step.write_intent()
+    await step.prepare()
+    handle = await step.create()
+    endpoint = handle.endpoint or await step.wait_until_ready(handle)
+    access = await step.open(endpoint)
+    await step.configure(access)
+    return await step.launch(handle, access)
+
+
+class _Steps:
+    def __init__(self, resource: Resource, plan: Plan, ledger: Ledger) -> None:
+        self._resource = resource
+        self._plan = plan
+        self._ledger = ledger
+        self._keys = Keys()
+
+    @property
+    def _record(self) -> Record:
+        record = self._resource.record
+        assert record is not None  # noqa: S101 - written by the first step
+        return record
+
+    async def write_intent(self) -> None:
+        """Commit intent, scope and token before the provider hears of them."""
+        plan = self._plan
+        record = Record(
+            id=self._resource.id,
+            installation_id=self._ledger.installation_id,
+            owner=self._resource.owner,
+            generation=0,
+            template=plan.template,
+            deployment=plan.deployment,
+            provider=plan.offer.scope.provider,
+            offer=plan.offer,
+            specification=plan.specification,
+            created_at=time.time(),
+            phase_deadline=time.time() + plan.budget.create,
+            expires_at=None if plan.lifetime is None else time.time() + plan.lifetime,
+            authenticator=_path(plan.authenticator),
+        )
+        # Set before it is committed: a release that comes now finds the row to update.
+        self._resource.record = record
+        try:
+            self._resource.record = await self._ledger.insert(record)
+        except Exception:
+            # Nothing was written and nothing was asked for: there is nothing to release.
+            self._resource.record = None
+            raise
+
+    async def prepare(self) -> None:
+        authenticator = self._plan.authenticator
+        if authenticator is not None:
+            preparing = authenticator.prepare(self._record.intent())
+            self._keys = await bounded(preparing, self._plan.budget.create)
+
+    async def create(self) -> Handle:
+        plan = self._plan
+        self._resource.events.add(f"Asking {plan.offer.scope.provider} for {plan.deployment}", 5)
+        answers: list[ProviderError] = []
+        creating = creation.create(plan.provider, self._record.intent(), self._keys, answers.append)
+        try:
+            handle = await bounded(creating, plan.budget.create, left=self._resource.left)
+        except asyncio.TimeoutError:
+            if not answers:
+                raise
+            message = f"Obtaining the resource took too long; the last answer was: {answers[-1]}."
+            raise StartFailed(message, "timeout", 503) from answers[-1]
+        expect(handle, Handle, plan.provider, "create")
+        if plan.made_by_child:
+            expect(handle.endpoint, Endpoint, plan.provider, "create: Handle.endpoint")
+        await self._commit(handle=handle)
+        return handle
+
+    async def wait_until_ready(self, handle: Handle) -> Endpoint:
+        await self._enter(Phase.WAITING, self._plan.budget.ready)
+        self._resource.events.add("Waiting until the resource is ready", 15)
+        return await bounded(self._watch(handle), self._plan.budget.ready)
+
+    async def open(self, endpoint: Endpoint) -> Access:
+        authenticator = self._plan.authenticator
+        if authenticator is None:
+            return Access(endpoint)
+        await self._enter(Phase.OPENING, self._plan.budget.open)
+        self._resource.events.add("Connecting to the resource", 40)
+        return await bounded(
+            authenticator.open(self._record.intent(), endpoint, self._keys), self._plan.budget.open
+        )
+
+    async def configure(self, access: Access) -> None:
+        if self._plan.configurer is None:
+            return
+        await self._enter(Phase.CONFIGURING, self._plan.budget.configure)
+        events = self._resource.events
+        events.add("Configuring the resource", 50)
+        configurer = self._plan.configurer(self._placeholders(access))
+        await bounded(
+            configurer.apply(self._record.intent(), access, events.add),
+            self._plan.budget.configure,
+        )
+
+    async def launch(self, handle: Handle, access: Access) -> str:
+        child = self._resource.child
+        assert child is not None  # noqa: S101 - a start begins with one
+        await self._enter(Phase.LAUNCHING, self._plan.budget.launch)
+        self._resource.events.add("Starting the server", 70)
+        launch = Launch(
+            intent=self._record.intent(),
+            plan=self._plan,
+            handle=handle,
+            access=access,
+            placeholders=self._placeholders(access),
+            events=self._resource.events,
+        )
+        url = await bounded(child.start(launch), self._plan.budget.launch, left=self._resource.left)
+        self._resource.events.add("The server has started", 95)
+        await self._commit(
+            phase=Phase.RUNNING, phase_deadline=None, url=url, child=child.snapshot()
+        )
+        self._resource.phase = Phase.RUNNING
+        return url
+
+    async def _watch(self, handle: Handle) -> Endpoint:
+        failures = 0
+        while True:
+            try:
+                seen = await self._plan.provider.describe(handle)
+                expect(seen, Observation, self._plan.provider, "describe")
+            except ProviderError as error:
+                failures += 1
+                _log.warning("%s: describing it failed: %s", self._record.id, error)
+                await asyncio.sleep(policy.pause(failures, error))
+                continue
+            failures = 0
+            if seen.state is ResourceState.READY and seen.endpoint:
+                return seen.endpoint
+            if seen.state in (ResourceState.FAILED, ResourceState.GONE, ResourceState.DELETING):
+                reason = seen.reason or "it disappeared while it was being made"
+                message = f"The resource could not be made: {reason}."
+                raise StartFailed(message, "resource")
+            await asyncio.sleep(_DESCRIBE_PAUSE)
+
+    def _placeholders(self, access: Access) -> dict[str, str]:
+        return {
+            **of_owner(self._resource.owner),
+            "endpoint": access.endpoint.address,
+            "server_public_ip": access.endpoint.address,
+            "server_host_key": access.endpoint.host_key or self._keys.host_public_key or "",
+            "auth_key": self._keys.public_key or "",
+        }
+
+    async def _enter(self, phase: Phase, budget: float) -> None:
+        self._resource.phase = phase
+        await self._commit(phase=phase, phase_deadline=time.time() + budget)
+
+    async def _commit(self, **changes: Any) -> None:
+        await self._resource.commit(self._ledger, **changes)
+
+
+def _path(component: object | None) -> str | None:
+    cls = type(component)
+    return None if component is None else f"{cls.__module__}.{cls.__qualname__}"
+
+
+__all__ = ("Planner", "run")

@@ -1,0 +1,190 @@
+"""Giving a resource back: until the provider has shown that it is gone, and never less."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from multiplespawner_core.contracts import (
+    Handle,
+    MultipleSpawnerError,
+    Provider,
+    ResourceState,
+)
+from multiplespawner_core.resources import policy
+from multiplespawner_core.resources.child import Child
+from multiplespawner_core.resources.ledger import Ledger, UnknownRow
+from multiplespawner_core.resources.record import Phase, Record
+from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.resources.timing import GRACE, bounded
+
+ProviderOf = Callable[[Record], Awaitable[Provider]]
+Cleanup = Callable[[Record], Coroutine[Any, Any, None]]
+Revive = Callable[[Resource], Child | None]
+
+STOP_TIMEOUT = 90.0
+"""Seconds that a child's own stop may take before its resource is taken away under it."""
+
+_CALL_TIMEOUT = 120.0
+_LOOK_PAUSE = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Release:
+    """Releases resources; one instance serves the whole manager.
+
+    Args:
+        ledger: where the release is committed before anything else happens.
+        provider_of: the provider that made a row's resource; raises while its plugin is missing.
+        cleanup: removes what an authenticator left for a row.
+        revive: the child spawner of a server that ran before the hub was restarted.
+    """
+
+    def __init__(
+        self, ledger: Ledger, provider_of: ProviderOf, cleanup: Cleanup, revive: Revive
+    ) -> None:
+        self._ledger = ledger
+        self._provider_of = provider_of
+        self._cleanup = cleanup
+        self._revive = revive
+
+    async def run(self, resource: Resource, reason: str, status: int) -> None:
+        """Commit the release, stop the child gently, delete the resource, close the row."""
+        _log.info("releasing %s of %s: %s", resource.id, resource.owner, reason)
+        await self._commit(resource, reason, status)
+        if resource.pipeline is not None:
+            # It was cancelled with the release; what it was doing must not go on beside it.
+            await asyncio.wait({resource.pipeline}, timeout=2 * GRACE)
+        if not resource.child_ended.is_set():
+            await self._stop_child(resource)
+            resource.child_ended.set()
+        await self._give_back(resource)
+        resource.closed.set()
+
+    async def _commit(self, resource: Resource, reason: str, status: int) -> None:
+        if resource.record is not None and resource.record.phase is not Phase.RELEASING:
+            await self._insist(
+                resource,
+                phase=Phase.RELEASING,
+                phase_deadline=None,
+                reason=reason,
+                exit_status=status,
+            )
+        resource.phase = Phase.RELEASING
+        resource.exit_status = status
+        resource.released.set()
+
+    async def _stop_child(self, resource: Resource) -> None:
+        try:
+            child = resource.child or self._revive(resource)
+            if child is not None:
+                await bounded(child.stop(), STOP_TIMEOUT)
+        except Exception:  # noqa: BLE001
+            # Not the end of it: the provider ends what is left.
+            _log.exception("%s of %s: its spawner could not stop it", resource.id, resource.owner)
+
+    async def _give_back(self, resource: Resource) -> None:
+        failures = 0
+        while resource.record is not None:
+            try:
+                if await self._is_given_back(resource, resource.record):
+                    return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the resource must still go
+                failures += 1
+                _log.warning(
+                    "%s of %s could not be given back (attempt %d), trying again",
+                    resource.id, resource.owner, failures, exc_info=error,
+                )  # fmt: skip
+                await self._note(resource, _fit_to_store(error))
+                await asyncio.sleep(policy.pause(failures, error))
+
+    async def _is_given_back(self, resource: Resource, record: Record) -> bool:
+        # Asked before it is deleted: what still works on it may make it again.
+        busy = resource.busy()
+        if record.generation:  # else it was never written, and nothing was asked for
+            await self._delete(record)
+            await bounded(self._cleanup(record), _CALL_TIMEOUT)
+        if busy:
+            await asyncio.wait(busy, timeout=_CALL_TIMEOUT)
+            return False
+        with contextlib.suppress(UnknownRow):
+            closed = {"phase": Phase.CLOSED, "closed_at": time.time(), "last_error": ""}
+            await resource.commit(self._ledger, **closed)
+        _log.info("%s of %s is given back", resource.id, resource.owner)
+        return True
+
+    async def _delete(self, record: Record) -> None:
+        provider = await self._provider_of(record)
+        handles = {handle.id: handle for handle in await self._find(provider, record)}
+        if record.handle is not None:
+            handles.setdefault(record.handle.id, record.handle)
+        for handle in handles.values():
+            await bounded(provider.delete(handle), _CALL_TIMEOUT)
+        for handle in handles.values():
+            await _until_gone(provider, handle)
+
+    async def _find(self, provider: Provider, record: Record) -> list[Handle]:
+        """What carries the intent, also beside the recorded handle: a create may act twice.
+
+        Where no handle was recorded a create may have been accepted unseen: only two empty
+        answers, a grace apart, prove that nothing was made.
+        """
+        intent = record.intent()
+        looks = 1 if record.handle is not None else 2
+        for _ in range(looks):
+            if record.handle is None:
+                await asyncio.sleep(provider.capabilities().list_grace)
+            found = await bounded(_list(provider.find(intent, record.scope)), _CALL_TIMEOUT)
+            if found:
+                return found
+        return []
+
+    async def _insist(self, resource: Resource, **changes: Any) -> None:
+        """Commit, for as long as it takes: until then the server counts as running."""
+        failures = 0
+        while True:
+            try:
+                return await resource.commit(self._ledger, **changes)
+            except UnknownRow:
+                # Not written yet, or removed by somebody: what exists has to go all the same.
+                _log.warning("the ledger has no row for %s, which is being released", resource.id)
+                return None
+            except Exception:  # noqa: BLE001 - no failure of the ledger ends a release
+                failures += 1
+                _log.exception("the ledger could not record the release of %s", resource.id)
+                await asyncio.sleep(policy.pause(failures))
+
+    async def _note(self, resource: Resource, error: str) -> None:
+        if resource.record is not None and resource.record.last_error != error:
+            try:
+                await resource.commit(self._ledger, last_error=error)
+            except Exception:  # noqa: BLE001 - no failure of the ledger ends a release
+                _log.exception("the ledger could not record the error of %s", resource.id)
+
+
+def _fit_to_store(error: Exception) -> str:
+    """Our own errors are written for people; any other text may hold a secret."""
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, MultipleSpawnerError) else f"{kind}, see the log"
+
+
+async def _until_gone(provider: Provider, handle: Handle) -> None:
+    """Wait for the proof, for as long as one call may take; the caller tries again after that."""
+
+    async def look() -> None:
+        while (await provider.describe(handle)).state is not ResourceState.GONE:
+            await asyncio.sleep(_LOOK_PAUSE)
+
+    await bounded(look(), _CALL_TIMEOUT)
+
+
+async def _list(found: Awaitable[Any]) -> list[Handle]:
+    return list(await found)
+
+
+__all__ = ("Release",)

@@ -1,0 +1,54 @@
+"""The ledger's tables. A change here needs a revision under ``migrations/versions``."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+
+metadata = MetaData()
+
+installation = Table("installation", metadata, Column("id", String(32), primary_key=True))
+
+_LIVE = text("phase NOT IN ('releasing', 'closed')")
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("installation_id", String(32), nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("server_name", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("template", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("authenticator", Text),
+    Column("scope_key", Text, nullable=False),
+    Column("offer", JSON, nullable=False),
+    Column("specification", JSON, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("phase_deadline", Float),
+    Column("expires_at", Float),
+    Column("handle", JSON),
+    Column("child", JSON, nullable=False),
+    Column("url", Text),
+    Column("exit_status", Integer),
+    Column("reason", Text, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("closed_at", Float),
+    Index("ix_intents_phase", "phase"),
+    Index("ix_intents_scope", "provider", "scope_key"),
+    # One live intent per server, held by the database itself.
+    Index(
+        "uq_intents_live_server",
+        "installation_id",
+        "user_name",
+        "server_name",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
+)
+
+__all__ = ("installation", "intents", "metadata")

@@ -1,0 +1,35 @@
+"""Our failures in the form that JupyterHub shows to users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado import web
+
+from multiplespawner_core.resources.failures import StartFailed
+
+try:
+    from jupyterhub.spawner import SpawnException
+except ImportError:  # JupyterHub 5
+    SpawnException = None
+
+
+def for_jupyterhub(failure: StartFailed) -> web.HTTPError:
+    """An exception whose every text is fit for the user.
+
+    JupyterHub 6 does not count a SpawnException against ``consecutive_failure_limit``. Its
+    progress stream shows the log message unless ``jupyterhub_message`` is set
+    (``jupyterhub/utils.py``, ``get_exception_message``), so both are the same.
+    """
+    if SpawnException is not None:
+        error: Any = SpawnException(
+            failure.message, reason=failure.reason, status_code=failure.status
+        )
+    else:
+        error = web.HTTPError(failure.status, "%s", failure.message, reason=failure.reason)
+    error.jupyterhub_message = failure.message
+    assert isinstance(error, web.HTTPError)  # noqa: S101 - so are both kinds
+    return error
+
+
+__all__ = ("for_jupyterhub",)

@@ -1,0 +1,199 @@
+"""A provider, child and planner in this process, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from pathlib import Path
+
+from multiplespawner_core.contracts import (
+    Capabilities,
+    Endpoint,
+    Handle,
+    IdempotentCreate,
+    MadeBy,
+    Observation,
+    Offer,
+    Owned,
+    Owner,
+    Provider,
+    ResourceState,
+    Scope,
+    Specification,
+)
+from multiplespawner_core.planning.plan import Budget, Plan
+
+SCOPE = Scope("fake", "here")
+
+_numbers = itertools.count(1)
+
+
+class FakeProvider(Provider):
+    """Keeps its machines in a dictionary that outlives it, as a cloud would.
+
+    Args:
+        cloud: handle id -> (intent id, state).
+        faults: method name -> exceptions that its next calls raise, before they act; an exception
+            with a true ``after`` is raised after the call has acted.
+    """
+
+    def __init__(self, cloud=None, made_by=MadeBy.PROVIDER, **kwargs):
+        super().__init__(
+            component="fake", state_dir=Path("/nonexistent"), installation_id="i" * 32, **kwargs
+        )
+        self.cloud = {} if cloud is None else cloud
+        self.made_by = made_by
+        self.faults = defaultdict(list)
+        self.gates = {}
+        self.calls = []
+        self.idempotent = IdempotentCreate.TOKEN
+        self.slow_delete = 0
+
+    def capabilities(self):
+        return Capabilities(
+            resource_types=("virtual_machine",),
+            made_by=self.made_by,
+            idempotent_create=self.idempotent,
+            token_validity=3600,
+            list_grace=0.01,
+            sizes=frozenset({"cpu", "memory"}),
+            create_timeout=5,
+            ready_timeout=5,
+            poll_interval=0.02,
+        )
+
+    async def scopes(self):
+        return [SCOPE]
+
+    async def offers(self, specification):
+        await self._enter("offers")
+        return [Offer(SCOPE, "small", cpu=1, memory=1)]
+
+    async def create(self, intent, keys):
+        fault = await self._enter("create")
+        for handle_id, (_, token, _) in self.cloud.items():
+            if token == intent.token and self.idempotent is not IdempotentCreate.NONE:
+                return Handle(handle_id, SCOPE)
+        handle_id = f"vm-{next(_numbers)}"
+        self.cloud[handle_id] = (intent.id, intent.token, ResourceState.READY)
+        self._after(fault)
+        return Handle(handle_id, SCOPE)
+
+    async def find(self, intent, scope):
+        fault = await self._enter("find")
+        self._after(fault)
+        return [Handle(h, scope) for h, (owner, _, _) in self.cloud.items() if owner == intent.id]
+
+    async def describe(self, handle):
+        fault = await self._enter("describe")
+        self._after(fault)
+        if handle.id not in self.cloud:
+            return Observation(ResourceState.GONE)
+        return Observation(self.cloud[handle.id][2], Endpoint("192.0.2.1"))
+
+    async def delete(self, handle):
+        fault = await self._enter("delete")
+        self.cloud.pop(handle.id, None)
+        self._after(fault)
+
+    async def list_owned(self, installation_id, scope):
+        return [Owned(Handle(h, scope), i, s) for h, (i, _, s) in self.cloud.items()]
+
+    async def _enter(self, name):
+        self.calls.append(name)
+        gate = self.gates.get(name)
+        if gate is not None:
+            await gate.wait()
+        await asyncio.sleep(0)
+        if self.faults[name]:
+            fault = self.faults[name].pop(0)
+            if getattr(fault, "after", False):
+                return fault
+            raise fault
+        return None
+
+    def _after(self, fault):
+        if fault is not None:
+            raise fault
+
+
+def after(error):
+    """The error, raised after the call has acted: the answer that was lost."""
+    error.after = True
+    return error
+
+
+class FakeChild:
+    """A child spawner whose server is an attribute."""
+
+    def __init__(self, fail=None, ignore_cancel=False, owner=None):
+        self._owner = owner
+        self.alive = False
+        self.fail = fail
+        self.gate = None
+        self.ignore_cancel = ignore_cancel
+        self.status = 7
+        self.stops = 0
+        self.noticed = asyncio.Event()
+        self.poll_error = None
+        self.stop_error = None
+        self.launch = None
+
+    @property
+    def owner(self):
+        return self._owner or Owner("ada")
+
+    async def start(self, launch):
+        self.launch = launch
+        while self.gate is not None and not self.gate.is_set():
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                if not self.ignore_cancel:
+                    raise
+        if self.fail is not None:
+            raise self.fail
+        self.alive = True
+        return "http://192.0.2.1:8888"
+
+    async def poll(self):
+        if self.poll_error is not None:
+            raise self.poll_error
+        return None if self.alive else self.status
+
+    async def stop(self):
+        self.stops += 1
+        if self.stop_error is not None:
+            raise self.stop_error
+        self.alive = False
+
+    def snapshot(self):
+        return {"class": "fake.Child", "kwargs": {}, "state": {"pid": 1}}
+
+    async def notice(self):
+        self.noticed.set()
+
+
+def plan_for(provider, *, lifetime=None, authenticator=None, configurer=None, budget=5.0):
+    """A planner that asks the provider for its first offer."""
+
+    async def planner():
+        specification = Specification("virtual_machine", cpu=1, memory=1)
+        offers = await provider.offers(specification)
+        return Plan(
+            template="fake",
+            deployment="image",
+            provider=provider,
+            offer=offers[0],
+            specification=specification,
+            child_class=object,
+            child_kwargs={},
+            authenticator=authenticator,
+            configurer=configurer,
+            lifetime=lifetime,
+            hub_connect_url=None,
+            budget=Budget(budget, budget, budget, budget, budget),
+        )
+
+    return planner

@@ -1,0 +1,70 @@
+"""A hub with MultipleSpawner and the local plugin, as tests want it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+
+TEMPLATES = [
+    {
+        "name": "This machine",
+        "resource_type": "bare_metal",
+        "providers": ["local"],
+        "spawner": {"class": "jupyterhub.spawner.SimpleLocalProcessSpawner"},
+    }
+]
+DEPLOYMENTS = {"bare_metal": [{"name": "local_machine", "provider": "local"}]}
+
+CONFIG = """
+c.JupyterHub.spawner_class = "multiplespawner.MultipleSpawner"
+c.JupyterHub.cleanup_servers = False
+c.MultipleSpawner.template_file = "spawner_templates.json"
+c.MultipleSpawner.deployment_file = "spawner_deployment.json"
+c.MultipleSpawner.state_dir = "state"
+c.LocalProvider.allow_same_user = True
+c.Spawner.poll_interval = 3
+"""
+
+
+STATES = []
+"""The state directories of all hubs of this session."""
+
+
+def remove_groups():
+    """Remove the control groups of servers that ended together with a test instead of a hub."""
+    for state in STATES:
+        with contextlib.suppress(FileNotFoundError):
+            short = (state / "installation_id").read_text()[:8]
+            for above in Path("/sys/fs/cgroup").glob(f"**/multiplespawner/{short}"):
+                for group in (*above.glob("*/"), above):
+                    group.rmdir()
+
+
+class Site:
+    """Starts hubs with `hub_factory`; the keyword arguments replace templates and deployments."""
+
+    def __init__(self, hub_factory):
+        self._factory = hub_factory
+
+    def __call__(self, config="", *, templates=TEMPLATES, deployments=DEPLOYMENTS, **kwargs):
+        files = {
+            "spawner_templates.json": json.dumps(templates),
+            "spawner_deployment.json": json.dumps(deployments),
+        }
+        hub = self._factory(CONFIG + config, files=files, **kwargs)
+        STATES.append(hub.folder / "state")
+        hub.configure_again = lambda other: hub.configure(CONFIG + other)
+        return hub
+
+
+def rows(hub, *columns):
+    """What the ledger holds, oldest first, read beside the hub."""
+    with sqlite3.connect(f"file:{hub.folder}/state/ledger.sqlite?mode=ro", uri=True) as ledger:
+        names = ", ".join(columns)
+        return ledger.execute(f"SELECT {names} FROM intents ORDER BY created_at").fetchall()
+
+
+def phases(hub):
+    return [phase for (phase,) in rows(hub, "phase")]

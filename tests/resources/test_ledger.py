@@ -1,0 +1,691 @@
+"""The ledger: durable, private, exclusive, and written in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from sqlalchemy import create_engine, event, select, text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from multiplespawner_core import (
+    ConfigurationError,
+    Endpoint,
+    Handle,
+    Offer,
+    Owner,
+    Scope,
+    Specification,
+)
+from multiplespawner_core.resources import database
+from multiplespawner_core.resources import ledger as ledger_module
+from multiplespawner_core.resources.ledger import Ledger, UnknownRow
+from multiplespawner_core.resources.record import Phase, Record
+from multiplespawner_core.resources.tables import intents, metadata
+
+ADA = Owner("ada")
+SCOPE = Scope("fake", "here")
+
+
+def record(number=1, owner=ADA, **changes):
+    fields = {
+        "id": f"{number:032x}",
+        "installation_id": "i" * 32,
+        "owner": owner,
+        "generation": 0,
+        "template": "small",
+        "deployment": "image",
+        "provider": "fake",
+        "offer": Offer(SCOPE, "S1", cpu=0.5, memory=1.5),
+        "specification": Specification("bare_metal", cpu=0.5, attributes={"image": "x"}),
+        "created_at": 1000.25,
+    }
+    return Record(**{**fields, **changes})
+
+
+@pytest.fixture
+def state_dir(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def ledger(state_dir):
+    ledger = Ledger.open("", state_dir)
+    yield ledger
+    ledger.close()
+
+
+def reopened(ledger, state_dir):
+    ledger.close()
+    again = Ledger.open("", state_dir)
+    try:
+        return again.unfinished()
+    finally:
+        again.close()
+
+
+def refused(url, state_dir):
+    with pytest.raises(ConfigurationError) as caught:
+        Ledger.open(url, state_dir)
+    return str(caught.value)
+
+
+@pytest.fixture
+def busy(ledger):
+    """A writer thread that is held up until the event is set, and the commits it makes after."""
+    gate, entered, commits = threading.Event(), threading.Event(), []
+
+    def hold(_):
+        entered.set()
+        gate.wait(10)
+
+    async def hold_up():
+        task = asyncio.create_task(ledger.submit(hold))
+        while not entered.is_set():
+            await asyncio.sleep(0.001)
+        event.listen(ledger._engine, "commit", lambda _: commits.append(1))
+        return task
+
+    hold_up.release = gate.set
+    hold_up.commits = commits
+    yield hold_up
+    gate.set()
+
+
+# -- rows --------------------------------------------------------------------------------------
+
+
+async def test_a_row_comes_back_as_it_was(ledger, state_dir):
+    full = record(
+        owner=Owner("ada", "näme"),
+        offer=Offer(SCOPE, "S1", cpu=0.05, memory=1.5, gpu=1, price=0.25),
+        specification=Specification("container", cpu=1, memory=2, gpu=1, attributes={"a": [1]}),
+        attempt=3,
+        phase=Phase.RELEASING,
+        phase_deadline=5.5,
+        expires_at=6.5,
+        handle=Handle("vm-1", SCOPE, Endpoint("192.0.2.1", 22, "ssh-ed25519 A"), {"x": {"y": 1}}),
+        child={"class": "a.B", "kwargs": {"n": 1}},
+        url="http://192.0.2.1:8888",
+        exit_status=3,
+        reason="over",
+        last_error="busy",
+        closed_at=9.75,
+    )
+    await ledger.insert(full)
+    assert reopened(ledger, state_dir) == [replace(full, generation=1)]
+
+
+async def test_optional_fields_stay_empty(ledger, state_dir):
+    await ledger.insert(record(handle=Handle("vm-1", SCOPE)))
+    (row,) = reopened(ledger, state_dir)
+    assert row == record(generation=1, handle=Handle("vm-1", SCOPE))
+
+
+async def test_generations_count_per_server(ledger):
+    lab = Owner("ada", "lab")
+    for number, (owner, generation) in enumerate(
+        [(ADA, 1), (ADA, 2), (lab, 1), (ADA, 3), (Owner("bob"), 1), (lab, 2)]
+    ):
+        row = await ledger.insert(record(number, owner))
+        assert row.generation == generation
+        await ledger.update(row, phase=Phase.CLOSED)
+    assert [row.generation for row in await ledger.history(ADA)] == [1, 2, 3]
+    assert [row.owner for row in await ledger.history(lab)] == [lab, lab]
+
+
+async def test_closed_rows_are_not_unfinished(ledger):
+    for number, phase in enumerate(Phase):
+        row = await ledger.insert(record(number, Owner(f"user-{number}")))
+        await ledger.update(row, phase=phase)
+    assert {row.phase for row in ledger.unfinished()} == set(Phase) - {Phase.CLOSED}
+
+
+@pytest.mark.parametrize("phase", [p for p in Phase if p not in (Phase.RELEASING, Phase.CLOSED)])
+async def test_one_live_intent_per_server(ledger, phase):
+    first = await ledger.insert(record(1))
+    await ledger.update(first, phase=phase)
+    with pytest.raises(IntegrityError):
+        await ledger.insert(record(2))
+    await ledger.insert(record(3, Owner("ada", "other")))
+    await ledger.update(first, phase=Phase.RELEASING)
+    assert (await ledger.insert(record(4))).generation == 2
+
+
+async def test_a_released_row_cannot_come_back_to_life_beside_another(ledger):
+    first = await ledger.insert(record(1))
+    await ledger.update(first, phase=Phase.RELEASING)
+    await ledger.insert(record(2))
+    with pytest.raises(IntegrityError):
+        await ledger.update(first, phase=Phase.RUNNING)
+
+
+async def test_update_writes_only_what_it_was_given(ledger):
+    row = await ledger.insert(record())
+    await ledger.update(row, url="http://a", last_error="busy")
+    # `row` still says that there is no URL; that must not be written back.
+    await ledger.update(row, phase=Phase.RUNNING)
+    (now,) = await ledger.history(ADA)
+    assert now == replace(row, url="http://a", last_error="busy", phase=Phase.RUNNING)
+
+
+async def test_update_leaves_other_rows_alone(ledger):
+    first = await ledger.insert(record(1))
+    second = await ledger.insert(record(2, Owner("bob")))
+    await ledger.update(first, reason="over", phase=Phase.CLOSED)
+    assert await ledger.history(Owner("bob")) == [second]
+
+
+async def test_an_owner_is_two_columns(ledger):
+    row = await ledger.insert(record(owner=Owner("ada", "lab")))
+    await ledger.update(row, owner=Owner("grace", "den"))
+    assert [r.owner for r in ledger.unfinished()] == [Owner("grace", "den")]
+
+
+async def test_another_offer_brings_its_scope(ledger):
+    row = await ledger.insert(record())
+    offer = Offer(Scope("fake", "there"), "S2")
+    await ledger.update(row, offer=offer, attempt=2)
+    (now,) = ledger.unfinished()
+    assert (now.offer, now.scope, now.attempt) == (offer, offer.scope, 2)
+
+
+async def test_an_unknown_field_is_an_error(ledger):
+    row = await ledger.insert(record())
+    with pytest.raises(TypeError):
+        await ledger.update(row, colour="red")
+
+
+def test_a_token_is_a_function_of_intent_and_attempt():
+    assert record(1).token == record(1, url="http://a", generation=7).token
+    tokens = {record(n, attempt=a).token for n in range(3) for a in range(1, 4)}
+    assert len(tokens) == 9
+    assert all(re.fullmatch(r"[0-9a-f]{32}", token) for token in tokens)
+
+
+# -- privacy -----------------------------------------------------------------------------------
+
+
+async def test_files_are_private(tmp_path):
+    before = os.umask(0o022)
+    try:
+        ledger = Ledger.open("", tmp_path / "new" / "state")
+        await ledger.insert(record())
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode)
+            for path in (tmp_path / "new" / "state").iterdir()
+        }
+        directory = stat.S_IMODE((tmp_path / "new" / "state").stat().st_mode)
+        ledger.close()
+    finally:
+        os.umask(before)
+    assert directory == 0o700
+    assert {"ledger.sqlite", "ledger.sqlite-wal", "ledger.lock", "installation_id"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
+# -- groups ------------------------------------------------------------------------------------
+
+
+async def test_concurrent_writes_share_a_commit(ledger, busy):
+    held = await busy()
+    writes = [asyncio.create_task(ledger.insert(record(n, Owner(f"user-{n}")))) for n in range(100)]
+    await asyncio.sleep(0)
+    busy.release()
+    await asyncio.gather(held, *writes)
+    assert len(busy.commits) == 2  # the one that was under way, and one for all of these
+    assert len(ledger.unfinished()) == 100
+
+
+async def test_one_that_fails_takes_no_other_with_it(ledger, busy):
+    def fail_late(connection):
+        connection.execute(intents.update().values(reason="must be taken back"))
+        raise LookupError("me alone")
+
+    held = await busy()
+    writes = [
+        asyncio.create_task(write)
+        for write in (
+            ledger.insert(record(1)),
+            ledger.submit(fail_late),
+            ledger.insert(record(2)),
+            ledger.insert(record(3, Owner("bob"))),
+        )
+    ]
+    await asyncio.sleep(0)
+    busy.release()
+    outcomes = await asyncio.gather(held, *writes, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[2:4]] == [LookupError, IntegrityError]
+    assert len(busy.commits) == 2
+    assert {(r.owner.user, r.reason) for r in ledger.unfinished()} == {("ada", ""), ("bob", "")}
+
+
+async def test_a_failed_commit_fails_everyone_in_it(ledger, busy):
+    held = await busy()
+
+    def full(_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    event.listen(ledger._engine, "commit", full)
+    busy.release()
+    outcomes = await asyncio.gather(held, ledger.insert(record()), return_exceptions=True)
+    assert all(isinstance(outcome, Exception) for outcome in outcomes)
+    event.remove(ledger._engine, "commit", full)
+    assert ledger.unfinished() == []
+    assert (await ledger.insert(record())).generation == 1
+
+
+async def test_the_write_of_a_cancelled_caller_is_committed(ledger, busy):
+    held = await busy()
+    write = asyncio.create_task(ledger.insert(record()))
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    assert ledger.unfinished() == []
+    busy.release()
+    await held
+    assert [row.id for row in await ledger.history(ADA)] == [record().id]
+
+
+async def test_close_writes_what_is_queued(ledger, busy, state_dir):
+    held = await busy()
+    writes = [asyncio.create_task(ledger.insert(record(n, Owner(f"u{n}")))) for n in range(5)]
+    await asyncio.sleep(0)
+    threading.Timer(0.02, busy.release).start()
+    assert len(reopened(ledger, state_dir)) == 5
+    await asyncio.gather(held, *writes)
+
+
+async def test_nothing_is_written_after_close(ledger):
+    ledger.close()
+    with pytest.raises(RuntimeError) as caught:
+        await ledger.insert(record())
+    assert str(caught.value) == "the ledger is closed"
+
+
+async def test_close_twice(ledger):
+    ledger.close()
+    ledger.close()
+
+
+def test_a_write_may_outlive_its_event_loop(ledger, state_dir):
+    entered, gate = threading.Event(), threading.Event()
+
+    def slow(connection):
+        entered.set()
+        gate.wait(10)
+        connection.execute(intents.insert().values(**ledger_module._values(record()), generation=1))
+
+    async def leave():
+        write = asyncio.create_task(ledger.submit(slow))
+        while not entered.is_set():
+            await asyncio.sleep(0.001)
+        write.cancel()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    gate.set()
+    assert len(reopened(ledger, state_dir)) == 1
+
+
+# -- one hub at a time, and SIGKILL ------------------------------------------------------------
+
+WRITER = """
+import asyncio, os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_ledger import Owner, record
+from multiplespawner_core.resources.ledger import Ledger
+
+ledger = Ledger.open("", Path({state_dir!r}))
+
+async def write(number):
+    while True:
+        row = await ledger.insert(record(number, Owner(f"user-{{number}}")))
+        os.write(1, f"{{row.id}}\\n".encode())
+        number += 8
+
+async def main():
+    await asyncio.gather(*(write(number) for number in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_confirmed_survives_sigkill(state_dir):
+    script = WRITER.format(tests=str(Path(__file__).parent), state_dir=str(state_dir))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as writer:
+        confirmed = [writer.stdout.readline() for _ in range(40)]
+        assert refused("", state_dir) == (
+            f"another hub uses {state_dir}: stop it, or give each hub its own"
+            " c.MultipleSpawner.state_dir"
+        )
+        writer.send_signal(signal.SIGKILL)
+        confirmed += writer.stdout.readlines()
+    ids = {line.decode().strip() for line in confirmed if line.endswith(b"\n")}
+    assert len(ids) >= 40
+    ledger = Ledger.open("", state_dir)  # the lock died with its holder
+    try:
+        assert ids <= {row.id for row in ledger.unfinished()}
+    finally:
+        ledger.close()
+
+
+def test_a_second_hub_is_refused(ledger, state_dir):
+    assert "another hub uses" in refused("", state_dir)
+
+
+def test_a_second_hub_with_a_directory_of_its_own_is_refused(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
+    first = Ledger.open(url, tmp_path / "one")
+    try:
+        assert refused(url, tmp_path / "two") == (
+            f"another hub uses {tmp_path / 'shared.sqlite'}: stop it, or give each hub its own"
+            " c.MultipleSpawner.ledger_url"
+        )
+    finally:
+        first.close()
+
+
+# -- what cannot be opened ---------------------------------------------------------------------
+
+
+def test_a_newer_ledger_is_refused(state_dir):
+    Ledger.open("", state_dir).close()
+    file = state_dir / "ledger.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE multiplespawner_version SET version_num = '9999'")
+    connection.close()
+    for _ in range(2):  # and the lock is let go of
+        assert refused("", state_dir) == (
+            f"the ledger sqlite:///{file} was made by a newer multiplespawner-core:"
+            " Can't locate revision identified by '9999';"
+            " install that version again, or restore the ledger's backup"
+        )
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    state_dir = tmp_path / "file" / "state"
+    assert refused("", state_dir) == (
+        f"c.MultipleSpawner.state_dir {state_dir} cannot be used:"
+        f" [Errno 20] Not a directory: '{state_dir}'"
+    )
+
+
+def test_a_directory_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert refused("", tmp_path / "file").startswith(
+        f"c.MultipleSpawner.state_dir {tmp_path / 'file'} cannot be used: "
+    )
+
+
+def test_a_ledger_that_is_a_directory(state_dir):
+    (state_dir / "ledger.sqlite").mkdir(parents=True)
+    assert refused("", state_dir) == (
+        f"the ledger sqlite:///{state_dir / 'ledger.sqlite'} cannot be opened:"
+        " unable to open database file; see c.MultipleSpawner.ledger_url"
+    )
+
+
+def test_a_ledger_in_no_directory(state_dir, tmp_path):
+    url = f"sqlite:///{tmp_path / 'missing' / 'ledger.sqlite'}"
+    message = refused(url, state_dir)
+    assert message.startswith(f"the ledger {url} cannot be opened: [Errno 2] No such file")
+    assert message.endswith("; see c.MultipleSpawner.ledger_url")
+
+
+def test_a_ledger_that_is_something_else(state_dir):
+    state_dir.mkdir()
+    (state_dir / "ledger.sqlite").write_text("no database at all " * 100)
+    assert "cannot be opened: file is not a database" in refused("", state_dir)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://hub:s3cret@127.0.0.1:1/ledger",
+        "postgresql//hub:s3cret@127.0.0.1/ledger",
+        "nosuchdb://hub:s3cret@127.0.0.1/ledger",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
+)
+def test_a_password_is_not_repeated(url, state_dir):
+    message = refused(url, state_dir)
+    assert "ledger_url" in message
+    assert "s3cret" not in message
+
+
+def test_what_is_no_url(state_dir):
+    assert refused("ledger.sqlite", state_dir) == (
+        "c.MultipleSpawner.ledger_url is not the URL of an SQLite file,"
+        " such as 'sqlite:////srv/hub/ledger.sqlite'"
+    )
+
+
+def test_a_url_of_its_own(state_dir, tmp_path):
+    file = tmp_path / "50%" / "elsewhere.sqlite"
+    file.parent.mkdir()
+    Ledger.open(f"sqlite:///{file}", state_dir).close()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not (state_dir / "ledger.sqlite").exists()
+
+
+# -- revisions ---------------------------------------------------------------------------------
+
+
+def schema(engine):
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%version%'")
+        )
+        return {name: " ".join(sql.split()) for name, sql in rows if sql}
+
+
+@pytest.fixture
+def engine(state_dir):
+    Ledger.open("", state_dir).close()
+    engine = create_engine(f"sqlite:///{state_dir / 'ledger.sqlite'}")
+    yield engine
+    engine.dispose()
+
+
+def test_the_revisions_make_exactly_the_tables(engine):
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": "multiplespawner_version",
+                "compare_type": True,
+                "compare_server_default": True,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_revisions_make_the_same_indexes(engine):
+    # alembic does not compare the condition of a partial index
+    plain = create_engine("sqlite://")
+    metadata.create_all(plain)
+    assert schema(engine) == schema(plain)
+    assert "WHERE phase NOT IN ('releasing', 'closed')" in schema(plain)["uq_intents_live_server"]
+    plain.dispose()
+
+
+def test_down_and_up_again(engine):
+    before = schema(engine)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(database.MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "base")
+    assert schema(engine) == {}
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+    assert schema(engine) == before
+
+
+async def test_opening_again_keeps_what_is_there(ledger, state_dir):
+    await ledger.insert(record())
+    identity = ledger.installation_id
+    assert len(reopened(ledger, state_dir)) == 1
+    again = Ledger.open("", state_dir)
+    assert again.installation_id == identity
+    again.close()
+
+
+def test_writes_are_synchronous(ledger):
+    with ledger._engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(select(intents)).all() == []
+
+
+async def test_the_event_loop_is_not_held_up(ledger):
+    slow = asyncio.create_task(ledger.submit(lambda _: time.sleep(0.2)))
+    started = time.monotonic()
+    await asyncio.sleep(0.001)
+    assert time.monotonic() - started < 0.15
+    await slow
+
+
+# -- against a model ---------------------------------------------------------------------------
+
+OWNERS = [Owner("ada"), Owner("ada", "lab"), Owner("bob")]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A ledger that is closed and opened at any time, beside a dictionary."""
+
+    @initialize()
+    def begin(self):
+        self.directory = Path(tempfile.mkdtemp())
+        self.loop = asyncio.new_event_loop()
+        self.ledger = Ledger.open("", self.directory / "state")
+        self.identity = self.ledger.installation_id
+        self.model = {}
+
+    def run(self, work):
+        return self.loop.run_until_complete(work)
+
+    @rule(owner=st.sampled_from(OWNERS))
+    def insert(self, owner):
+        row = record(len(self.model), owner)
+        if any(r.owner == owner and live(r) for r in self.model.values()):
+            with pytest.raises(IntegrityError):
+                self.run(self.ledger.insert(row))
+            return
+        before = [r.generation for r in self.model.values() if r.owner == owner]
+        row = self.run(self.ledger.insert(row))
+        assert row.generation == max(before, default=0) + 1
+        self.model[row.id] = row
+
+    @precondition(lambda self: self.model)
+    @rule(
+        data=st.data(),
+        changes=st.fixed_dictionaries(
+            {},
+            optional={
+                "phase": st.sampled_from(list(Phase)),
+                "url": st.none() | st.just("http://a"),
+                "expires_at": st.none() | st.floats(0, 1e10),
+                "handle": st.none() | st.just(Handle("vm", SCOPE, None, {"a": 1})),
+                "child": st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+                "last_error": st.text(max_size=5).filter(lambda s: "\0" not in s),
+            },
+        ).filter(bool),
+    )
+    def update(self, data, changes):
+        row = self.model[data.draw(st.sampled_from(sorted(self.model)))]
+        changed = replace(row, **changes)
+        rivals = [r for r in self.model.values() if r.owner == row.owner and r.id != row.id]
+        if live(changed) and any(live(rival) for rival in rivals):
+            with pytest.raises(IntegrityError):
+                self.run(self.ledger.update(row, **changes))
+            return
+        self.run(self.ledger.update(row, **changes))
+        self.model[row.id] = changed
+
+    @rule()
+    def close_and_open(self):
+        self.ledger.close()
+        self.ledger = Ledger.open("", self.directory / "state")
+        assert self.ledger.installation_id == self.identity
+
+    @invariant()
+    def agrees(self):
+        expected = {r.id: r for r in self.model.values() if r.phase is not Phase.CLOSED}
+        assert {r.id: r for r in self.ledger.unfinished()} == expected
+
+    def teardown(self):
+        if hasattr(self, "ledger"):
+            for owner in OWNERS:
+                expected = [r for r in self.model.values() if r.owner == owner]
+                found = self.run(self.ledger.history(owner))
+                assert found == sorted(expected, key=lambda r: r.generation)
+            self.ledger.close()
+            self.loop.close()
+            shutil.rmtree(self.directory)
+
+
+def live(row):
+    return row.phase not in (Phase.RELEASING, Phase.CLOSED)
+
+
+TestAgainstAModel = LedgerMachine.TestCase
+TestAgainstAModel.settings = settings(
+    max_examples=8, stateful_step_count=12, deadline=None, derandomize=True
+)
+
+
+async def test_a_full_disk_is_told_to_everyone_whom_it_rolled_back(ledger):
+    """SQLite ends the whole transaction then, not only the savepoint of the one that met it."""
+    pages = await ledger.submit(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
+    await ledger.submit(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}"))
+
+    async def outcome(number, deployment):
+        try:
+            row = record(number, Owner(f"user-{number}"), deployment=deployment)
+            return (await ledger.insert(row)).id
+        except SQLAlchemyError:
+            return None
+
+    told = await asyncio.gather(outcome(1, "a"), outcome(2, "b" * 10**6), outcome(3, "c"))
+    held = {row.id for row in ledger.unfinished()}
+    assert {row for row in told if row} == held
+    assert told[1] is None
+
+
+async def test_a_row_that_does_not_exist_cannot_be_changed(ledger):
+    with pytest.raises(UnknownRow):
+        await ledger.update(record(), reason="x")
