@@ -12,7 +12,8 @@ from traitlets import TraitError
 from multiplespawner_core.catalogue.attributes import Problem, split
 from multiplespawner_core.catalogue.coercion import coerce, settable_traits
 from multiplespawner_core.catalogue.document import Document
-from multiplespawner_core.catalogue.findings import Finding, KeyPath, suggestion
+from multiplespawner_core.catalogue.findings import Finding, KeyPath, Severity, suggestion
+from multiplespawner_core.catalogue.limits import Allowed, Limits, combine, conflicts
 from multiplespawner_core.catalogue.load import Catalogue
 from multiplespawner_core.catalogue.model import Block, Deployment, Template
 from multiplespawner_core.contracts import (
@@ -47,6 +48,7 @@ class ResolvedTemplate:
         spawner_kwargs: traits of the child, as the traits take them.
         configurer_kwargs: keyword arguments of the configurer.
         authenticator_kwargs: keyword arguments of the authenticator.
+        limits: what users may ask for, by quantity.
         reasons: why users do not see it, for the administrator.
     """
 
@@ -58,6 +60,7 @@ class ResolvedTemplate:
     spawner_kwargs: Mapping[str, Any] = field(default_factory=dict)
     configurer_kwargs: Mapping[str, Any] = field(default_factory=dict)
     authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Allowed] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     _spellings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -65,6 +68,15 @@ class ResolvedTemplate:
     def available(self) -> bool:
         """Whether users may see it."""
         return not self.reasons
+
+    def classes(self) -> Iterator[type[Any]]:
+        """Every class that its names mean."""
+        yield from self.providers.values()
+        yield from (cls for cls in (self.spawner, self.configurer, self.authenticator) if cls)
+
+    def position_of(self, provider: str) -> int:
+        """Where a provider stands in the template's list, from 0, by its component name."""
+        return self.template.providers.index(self._spellings.get(provider, provider))
 
     def providers_for(self, deployment: Deployment) -> tuple[str, ...]:
         """Component names of the providers on which it may start that deployment."""
@@ -102,6 +114,19 @@ class Resolution:
     templates: tuple[ResolvedTemplate, ...] = ()
     deployments: tuple[ResolvedDeployment, ...] = ()
     findings: tuple[Finding, ...] = ()
+    _document: Document | None = field(default=None, repr=False)
+
+    def finding(
+        self,
+        template: Template,
+        steps: KeyPath,
+        message: str,
+        hint: str = "",
+        severity: Severity = "error",
+    ) -> Finding:
+        """A finding about a part of a template, for what only shows once it is put to use."""
+        assert self._document is not None  # noqa: S101 - the template came from it
+        return self._document.finding(template.path(*steps), message, hint, severity=severity)
 
     def combinations(self) -> Iterator[tuple[ResolvedTemplate, str, Deployment]]:
         """Everything that can be started: template, component name of the provider, deployment."""
@@ -113,16 +138,24 @@ class Resolution:
                             yield template, provider, resolved.deployment
 
 
-def resolve(catalogue: Catalogue, registry: Registry) -> Resolution:
+def resolve(
+    catalogue: Catalogue, registry: Registry, site_limits: Limits | None = None
+) -> Resolution:
     """Find the class for every name, and check every value against its class.
 
     An unknown name breaks only the templates that need it.
+
+    Args:
+        catalogue: what the files say.
+        registry: knows the classes.
+        site_limits: hold for every template.
     """
+    site_limits = site_limits or Limits()
     templates = []
     findings: list[Finding] = []
     if catalogue.template_document:
         for template in catalogue.templates:
-            check = _Template(catalogue.template_document, registry, template)
+            check = _Template(catalogue.template_document, registry, template, site_limits)
             templates.append(check.resolved())
             findings += check.findings
     deployments = []
@@ -131,14 +164,18 @@ def resolve(catalogue: Catalogue, registry: Registry) -> Resolution:
             found = _check_deployment(catalogue.deployment_document, deployment, templates)
             deployments.append(ResolvedDeployment(deployment, tuple(map(str, found))))
             findings += found
-    return Resolution(tuple(templates), tuple(deployments), tuple(findings))
+    document = catalogue.template_document
+    return Resolution(tuple(templates), tuple(deployments), tuple(findings), document)
 
 
 class _Template:
     """Resolves one template, collecting what is wrong with it."""
 
-    def __init__(self, document: Document, registry: Registry, template: Template) -> None:
+    def __init__(
+        self, document: Document, registry: Registry, template: Template, site_limits: Limits
+    ) -> None:
         self.findings: list[Finding] = []
+        self._site_limits = site_limits
         self._document = document
         self._registry = registry
         self._template = template
@@ -150,14 +187,22 @@ class _Template:
             if found is not None:
                 parts[key] = found[1]
                 parts[f"{key}_kwargs"] = self._arguments(key, block, found[1])
-        broken = list(self.findings)
+        limits = self._limits()
+        broken = [finding for finding in self.findings if finding.severity == "error"]
         providers, spellings = self._providers()
         if not providers:
             broken = self.findings
         reasons = tuple(map(str, broken))
         return ResolvedTemplate(
-            self._template, providers, **parts, reasons=reasons, _spellings=spellings
+            self._template, providers, **parts, limits=limits, reasons=reasons, _spellings=spellings
         )
+
+    def _limits(self) -> dict[str, Allowed]:
+        for name, key, message in conflicts(self._template.limits, self._site_limits):
+            # A default that may not be had is moved; a range of which nothing is left is an error.
+            severity: Severity = "warning" if key == "default" else "error"
+            self._report(("limits", name, key), message, severity=severity)
+        return combine(self._template.limits, self._site_limits)
 
     def _providers(self) -> tuple[dict[str, type[Provider]], dict[str, str]]:
         providers, spellings = {}, {}
@@ -205,10 +250,18 @@ class _Template:
             self._report((key, "args"), "no positional arguments are taken", "write kwargs")
 
     def _report(
-        self, steps: KeyPath, message: str, hint: str = "", *, at_key: bool = False
+        self,
+        steps: KeyPath,
+        message: str,
+        hint: str = "",
+        *,
+        at_key: bool = False,
+        severity: Severity = "error",
     ) -> None:
         path = self._template.path(*steps)
-        self.findings.append(self._document.finding(path, message, hint, at_key=at_key))
+        self.findings.append(
+            self._document.finding(path, message, hint, at_key=at_key, severity=severity)
+        )
 
 
 def _parameters(cls: type[Any]) -> set[str]:

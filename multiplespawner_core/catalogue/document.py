@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from multiplespawner_core.catalogue.building import Builder, Lines, Malformed, Problem
-from multiplespawner_core.catalogue.findings import Finding, KeyPath, path_text
+from multiplespawner_core.catalogue.findings import Finding, KeyPath, Severity, path_text
 
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{},:"]+')
 _JSON_WORDS = {"true": True, "false": False, "null": None}
@@ -75,7 +75,7 @@ class Document:
         hint: str = "",
         *,
         at_key: bool = False,
-        severity: Literal["error", "warning"] = "error",
+        severity: Severity = "error",
     ) -> Finding:
         """A finding about the value (or key) at the path."""
         line, column = self.key_position(path) if at_key else self.position(path)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Severity = Literal["error", "warning"]
+
 KeyPath = tuple[str | int, ...]
 """From the top of a document to a value: keys of mappings and indices of lists."""
 
@@ -38,7 +40,7 @@ class Finding:
     path: str
     message: str
     hint: str = ""
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
@@ -78,9 +80,14 @@ def suggestion(word: str, candidates: Iterable[str]) -> str:
     return ""
 
 
+def looks_secret(key: Any) -> bool:
+    """Whether the value of such a key should not be seen."""
+    return bool(_SECRET.search(str(key)))
+
+
 def shown(value: Any, path: Sequence[str | int] = ()) -> str:
     """The value as JSON, shortened, without anything whose key looks like that of a secret."""
-    if any(isinstance(step, str) and _SECRET.search(step) for step in path):
+    if any(isinstance(step, str) and looks_secret(step) for step in path):
         return "a secret that is not shown"
     text = json.dumps(_without_secrets(value), ensure_ascii=False, default=repr)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
@@ -89,10 +96,19 @@ def shown(value: Any, path: Sequence[str | int] = ()) -> str:
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: "..." if _SECRET.search(str(key)) else _without_secrets(item)
+            key: "..." if looks_secret(key) else _without_secrets(item)
             for key, item in value.items()
         }
     return [_without_secrets(item) for item in value] if isinstance(value, list) else value
 
 
-__all__ = ("Finding", "KeyPath", "nearest", "path_text", "shown", "suggestion")
+__all__ = (
+    "Finding",
+    "KeyPath",
+    "Severity",
+    "looks_secret",
+    "nearest",
+    "path_text",
+    "shown",
+    "suggestion",
+)

@@ -192,6 +192,7 @@ class _Entries:
         if isinstance(entry, Template):
             problems += _keys_twice(document, entry)
         self._leave_out(*problems)
+        self._findings += _for_nobody(document, entry)
         return not problems
 
     def _leave_out(self, *problems: Finding) -> None:
@@ -244,6 +245,16 @@ def _keys_twice(document: Document, template: Template) -> Iterator[Finding]:
             if len(steps) == 1 and name in block.kwargs:
                 path = template.path(key, *steps)
                 yield document.finding(path, "stands in 'kwargs' as well", at_key=True)
+
+
+def _for_nobody(document: Document, entry: Template | Deployment) -> Iterator[Finding]:
+    given = {"allowed_users": entry.allowed_users, "allowed_groups": entry.allowed_groups}
+    if any(given.values()):
+        return
+    for key in (key for key, names in given.items() if names is not None):
+        message = "is empty, so nobody may choose this"
+        hint = "leave the key out for everybody"
+        yield document.finding(entry.path(key), message, hint, severity="warning")
 
 
 def _unused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,30 +15,31 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from multiplespawner_core.catalogue.document import Document
 from multiplespawner_core.catalogue.findings import Finding, KeyPath, shown, suggestion
-from multiplespawner_core.contracts import RESOURCE_TYPES
-
-_FLAWED = "flawed"
-
-
-def _flawed(message: str, hint: str = "") -> PydanticCustomError:
-    context = {"message": message, "hint": hint}
-    return PydanticCustomError(_FLAWED, "{message}", context)
+from multiplespawner_core.catalogue.limits import FLAWED, Limits, Range, flawed
+from multiplespawner_core.contracts import RESOURCE_TYPES, Storage
 
 
 def _not_empty(text: str) -> str:
     if not text.strip():
-        raise _flawed("is empty")
+        raise flawed("is empty")
     return text
 
 
 def _resource_type(name: str) -> str:
     if name not in RESOURCE_TYPES:
-        raise _flawed(f"unknown resource type {name!r}", suggestion(name, RESOURCE_TYPES))
+        raise flawed(f"unknown resource type {name!r}", suggestion(name, RESOURCE_TYPES))
     return name
+
+
+def _storage(value: Any) -> Any:
+    known = [one.value for one in Storage]
+    if value is not None and value not in known:
+        raise flawed(f"is no kind of storage: {shown(value)}", suggestion(str(value), known))
+    return value
 
 
 def _web_address(url: str) -> str:
@@ -48,7 +49,7 @@ def _web_address(url: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise _flawed(f"{shown(url)} is no web address", "such as http://10.0.0.1:8081/hub/api")
+        raise flawed(f"{shown(url)} is no web address", "such as http://10.0.0.1:8081/hub/api")
     return url
 
 
@@ -58,11 +59,34 @@ def _none_if_empty(value: Any) -> Any:
 
 def _some(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
-        raise _flawed("is empty")
+        raise flawed("is empty")
     return names
 
 
 Name = Annotated[str, AfterValidator(_not_empty)]
+
+
+class Restricted(BaseModel):
+    """What only some users may choose.
+
+    Args:
+        allowed_users: names of JupyterHub's users.
+        allowed_groups: names of JupyterHub's groups. A user who is named or is in one of these
+            groups may choose it; where neither is set, everybody may.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    allowed_users: tuple[Name, ...] | None = None
+    allowed_groups: tuple[Name, ...] | None = None
+
+    def admits(self, user: str, groups: Collection[str]) -> bool:
+        """Whether that user, in these groups, may choose it."""
+        if self.allowed_users is None and self.allowed_groups is None:
+            return True
+        return user in (self.allowed_users or ()) or not set(groups).isdisjoint(
+            self.allowed_groups or ()
+        )
 
 
 class Block(BaseModel):  # type: ignore[no-redef]  # mypy's plugin adds a **kwargs of its own
@@ -111,7 +135,7 @@ class ConfigurerBlock(Block):  # type: ignore[no-redef]
             yield ("options",), "options", self.options
 
 
-class Template(BaseModel):
+class Template(Restricted):
     """One entry of the Spawner Template configuration.
 
     Args:
@@ -122,6 +146,8 @@ class Template(BaseModel):
         configurer: makes the resource ready; None for nothing to do.
         authenticator: opens the resource; None where nothing is to be opened.
         hub_connect_url: where the server reaches the hub, if not where the hub itself says.
+        limits: how much users may ask for.
+        storage: what becomes of users' files; None for what the provider does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -133,6 +159,8 @@ class Template(BaseModel):
     configurer: Annotated[ConfigurerBlock | None, BeforeValidator(_none_if_empty)] = None
     authenticator: Annotated[Block | None, BeforeValidator(_none_if_empty)] = None
     hub_connect_url: Annotated[str, AfterValidator(_web_address)] | None = None
+    limits: Limits = Limits()
+    storage: Annotated[Storage | None, BeforeValidator(_storage)] = None
 
     _index: int = PrivateAttr(default=0)
     _flat: bool = PrivateAttr(default=False)
@@ -161,7 +189,7 @@ class Template(BaseModel):
                 yield key, block
 
 
-class Deployment(BaseModel):
+class Deployment(Restricted):
     """One entry of the Spawner Deployment configuration.
 
     Args:
@@ -262,18 +290,27 @@ def _finding(document: Document, base: KeyPath, detail: ErrorDetails, *, flat: b
     if kind == "missing":
         return document.finding(path[:-1], f"the key {path[-1]!r} is missing")
     if kind == "extra_forbidden":
-        hint = suggestion(str(path[-1]), Template.model_fields)
+        hint = suggestion(str(path[-1]), _allowed_keys(steps))
         return document.finding(path, "unknown key", hint, at_key=True)
-    if kind == _FLAWED:
+    if kind == FLAWED:
         return document.finding(path, detail["msg"], detail["ctx"]["hint"])
     message = _EXPECTED.get(kind, detail["msg"])
     return document.finding(path, f"{message}, but is {shown(detail['input'], path)}")
+
+
+def _allowed_keys(steps: tuple[int | str, ...]) -> list[str]:
+    """Which keys may stand where an unknown one was found."""
+    parents: list[type[BaseModel]] = [Template, Limits, Range]
+    model = parents[len(steps) - 1] if steps[0] == "limits" else Template
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return sorted(names, key=Restricted.model_fields.__contains__)  # what it is comes first
 
 
 __all__ = (
     "Block",
     "ConfigurerBlock",
     "Deployment",
+    "Restricted",
     "Template",
     "read_deployment",
     "read_template",

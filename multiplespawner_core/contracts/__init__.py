@@ -41,6 +41,7 @@ from multiplespawner_core.contracts.values import (
     ResourceState,
     Scope,
     Specification,
+    Storage,
 )
 
 __all__ = (
@@ -79,6 +80,7 @@ __all__ = (
     "ResourceState",
     "Scope",
     "Specification",
+    "Storage",
     "Throttled",
     "Transient",
     "Unauthorized",

@@ -202,6 +202,16 @@ class Owned:
     dependent: bool = False
 
 
+class Storage(str, enum.Enum):
+    """What becomes of a user's files when the server ends.
+
+    EPHEMERAL: they go with the resource. KEEP: they are there at the next start.
+    """
+
+    EPHEMERAL = "ephemeral"
+    KEEP = "keep"
+
+
 class MadeBy(str, enum.Enum):
     """Who makes the thing that runs: the provider (a VM) or the child spawner (a container)."""
 
@@ -228,6 +238,7 @@ class Capabilities:
         token_validity: seconds for which the provider remembers a token.
         list_grace: seconds after which a list that lacks a new resource is to be trusted.
         sizes: which of ``cpu``, ``memory``, ``gpu`` it enforces; no other size is offered to users.
+        storage: what can become of users' files here; a template that does not say gets the first.
         create_timeout: seconds that `create` may take to answer.
         ready_timeout: seconds from then until READY; unused where the child makes the thing.
         poll_interval: seconds between looks at a child spawner that runs.
@@ -239,6 +250,7 @@ class Capabilities:
     token_validity: float = 0
     list_grace: float = 0
     sizes: frozenset[str] = frozenset()
+    storage: Sequence[Storage] = (Storage.EPHEMERAL,)
     create_timeout: float = 60
     ready_timeout: float = 600
     poll_interval: float = 10
@@ -302,4 +314,5 @@ __all__ = (
     "ResourceState",
     "Scope",
     "Specification",
+    "Storage",
 )

@@ -49,9 +49,10 @@ def attach(application: type[Any] = JupyterHub) -> None:
 def _starting(init_handlers: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(init_handlers)
     def wrapper(app: Any) -> None:
-        init_handlers(app)
         if issubclass(app.spawner_class, MultipleSpawner):
+            # First: some spawners bring handlers, which their import adds to JupyterHub's lists.
             _start(app)
+        init_handlers(app)
 
     return wrapper
 

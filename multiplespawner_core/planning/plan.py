@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from multiplespawner_core.contracts import (
@@ -58,6 +58,7 @@ class Plan:
         child_class: the Spawner to start on the resource.
         child_kwargs: its traits from template and deployment, placeholders not yet replaced.
         authenticator: opens the resource; None where nothing is to be opened.
+        authenticator_kwargs: what it was made with.
         configurer: makes a configurer for this start, with its placeholders replaced.
         lifetime: seconds that the server may live; None for no end.
         hub_connect_url: where the server reaches the hub, if the template says so.
@@ -76,6 +77,7 @@ class Plan:
     lifetime: float | None
     hub_connect_url: str | None
     budget: Budget
+    authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def made_by_child(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -62,8 +63,14 @@ class Pool:
     def authenticator(
         self, template: str, cls: type[Authenticator], kwargs: Mapping[str, Any]
     ) -> Authenticator:
-        """The authenticator of a template, kept while the hub runs."""
-        return self._keep(f"authenticator-{template}", cls, template, kwargs)
+        """The authenticator of a template, kept while the hub runs.
+
+        Another one for each version of the template: what an earlier version made is cleaned up
+        by that version.
+        """
+        made_with = json.dumps(kwargs, sort_keys=True, default=repr)
+        key = f"authenticator-{template}-{cls.__module__}.{cls.__qualname__}-{made_with}"
+        return self._keep(key, cls, template, kwargs)
 
     def make(self, cls: type[P], name: str, kwargs: Mapping[str, Any]) -> P:
         """A component for one use.
@@ -104,7 +111,7 @@ class Pool:
             try:
                 await self._kept[key].shutdown()
             except Exception:  # noqa: BLE001 - the others are to be ended as well
-                _log.exception("%s did not shut down", key)
+                _log.exception("%s did not shut down", type(self._kept[key]).__name__)
 
     def _keep(self, key: str, cls: type[P], name: str, kwargs: Mapping[str, Any]) -> P:
         kept = self._kept.get(key)

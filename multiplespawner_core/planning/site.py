@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from multiplespawner_core.catalogue import Resolution, ResolvedTemplate, deployment_split
+from multiplespawner_core.catalogue import (
+    Finding,
+    Resolution,
+    ResolvedTemplate,
+    deployment_split,
+)
+from multiplespawner_core.catalogue.findings import KeyPath
+from multiplespawner_core.catalogue.limits import Allowed
 from multiplespawner_core.catalogue.model import Deployment
 from multiplespawner_core.catalogue.placeholders import of_owner, render
 from multiplespawner_core.contracts import (
@@ -22,13 +30,15 @@ from multiplespawner_core.contracts import (
     Offer,
     Owner,
     Provider,
+    ProviderError,
     Quota,
     Specification,
+    Storage,
 )
 from multiplespawner_core.planning.boundary import expect
 from multiplespawner_core.planning.plan import Budget, Placeholders, Plan
 from multiplespawner_core.planning.pool import Pool
-from multiplespawner_core.selection.request import Choice, Request, select
+from multiplespawner_core.selection.request import WHERE, Choice, Request, User, select
 
 MINUTE = 60.0
 """Seconds in the unit of lifetimes."""
@@ -39,16 +49,25 @@ _CHILD_DEFAULTS = {"start_timeout": 60, "http_timeout": 30}
 """JupyterHub's own (``jupyterhub/spawner.py``), for a class that does not say."""
 
 
+_Key = tuple[str, str, str, str]
+
+
 @dataclass(frozen=True)
 class Option:
     """A choice together with all that it resolves to."""
 
     choice: Choice
     resolved: ResolvedTemplate
+    deployment: Deployment
     provider: Provider
     child_class: type[Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     child_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def admits(self, user: User) -> bool:
+        """Whether that user may choose it."""
+        restricted = (self.resolved.template, self.deployment)
+        return all(one.admits(user.name, user.groups) for one in restricted)
 
 
 class Site:
@@ -60,57 +79,91 @@ class Site:
     """
 
     def __init__(self, resolution: Resolution, pool: Pool) -> None:
-        self.problems: list[str] = []
+        self.resolution = resolution
+        self.problems: list[Finding] = []
         self._pool = pool
         self._templates = {resolved.template.name: resolved for resolved in resolution.templates}
-        self._options: dict[tuple[str, str, str], Option] = {}
+        self._options: dict[_Key, Option] = {}
         for resolved, provider, deployment in resolution.combinations():
             try:
                 option = self._option(resolved, provider, deployment)
             except ConfigurationError as error:
-                name = resolved.template.name
-                self._complain(f"template {name!r} with provider {provider!r}: {error}")
+                self._complain(resolved, provider, str(error))
             except Exception as error:  # noqa: BLE001
                 # A defect of one provider takes its own choices away and no other's.
                 _log.exception("provider %r is defective", provider)
-                what = f"{type(error).__name__}: {error}"
-                name = resolved.template.name
-                self._complain(f"template {name!r}: provider {provider!r} is defective: {what}")
+                self._complain(resolved, provider, f"is defective: {type(error).__name__}: {error}")
             else:
-                # The first template that fits a choice starts it.
-                self._options.setdefault(option.choice.where, option)
+                self._options[_key(option.choice)] = option
+                self._warn_of_deadline(option)
 
-    def choices(self) -> list[Choice]:
-        """The valid combinations."""
-        return [option.choice for option in self._options.values()]
+    def __len__(self) -> int:
+        """How many combinations there are, for whichever user."""
+        return len(self._options)
 
-    def select(self, options: Mapping[str, Any]) -> tuple[Request, Choice]:
+    def choices(self, user: User) -> list[Choice]:
+        """The valid combinations for that user: what nobody else may use is not among them.
+
+        Of several templates for one combination the first one starts it that the user may use.
+        """
+        choices: dict[tuple[str, str, str], Choice] = {}
+        for option in self._options.values():
+            if option.choice.where not in choices and option.admits(user):
+                choices[option.choice.where] = option.choice
+        return list(choices.values())
+
+    def select(self, options: Mapping[str, Any], user: User) -> tuple[Request, Choice]:
         """What user options mean here.
 
         Raises:
             InvalidOptions: nothing; the message says what is allowed.
         """
-        return select(options, self.choices())
+        return select(options, self.choices(user))
+
+    async def unavailable(
+        self, choices: Sequence[Choice], timeout: float
+    ) -> dict[tuple[str, str, str], str]:
+        """Why some of the choices cannot be had now, in words for the user, by their ``where``.
+
+        Each is asked for at its defaults. A provider that does not answer in time is taken to be
+        able: the start will tell.
+
+        Args:
+            choices: which to ask for.
+            timeout: seconds to wait for the providers' answers.
+        """
+        questions: dict[str, asyncio.Task[str]] = {}
+        asked: dict[tuple[str, str, str], asyncio.Task[str]] = {}
+        for choice in choices:
+            option = self._options[_key(choice)]
+            specification = _specification(option, _at_defaults(choice), option.attributes)
+            # Many deployments ask the same of a provider.
+            question = f"{id(option.provider)} {specification}"
+            if question not in questions:
+                asking = self._why_not(option.provider, specification)
+                questions[question] = asyncio.ensure_future(asking)
+            asked[choice.where] = questions[question]
+        if questions:
+            _, late = await asyncio.wait(questions.values(), timeout=timeout)
+            for task in late:
+                task.cancel()
+        answered = {where: task for where, task in asked.items() if task.done()}
+        return {where: reason for where, task in answered.items() if (reason := task.result())}
+
+    def limits(self, template: str) -> Mapping[str, Allowed]:
+        """What the template allows, by quantity; nothing if it is gone."""
+        resolved = self._templates.get(template)
+        return {} if resolved is None else resolved.limits
 
     def budget(self, choice: Choice) -> Budget:
         """How long each phase of such a start may take."""
-        option = self._options[choice.where]
-        capabilities = option.provider.capabilities()
-        resolved = option.resolved
-        waits = capabilities.made_by is MadeBy.PROVIDER
-        return Budget(
-            create=capabilities.create_timeout,
-            ready=capabilities.ready_timeout if waits else 0,
-            open=resolved.authenticator.open_timeout if resolved.authenticator else 0,
-            configure=resolved.configurer.apply_timeout if resolved.configurer else 0,
-            launch=self._child_timeout(option, "start_timeout"),
-        )
+        return self._budget(self._options[_key(choice)])
 
     def http_timeout(self, choice: Choice) -> float:
         """Seconds that the server may take to answer once its child has started it."""
-        return self._child_timeout(self._options[choice.where], "http_timeout")
+        return self._child_timeout(self._options[_key(choice)], "http_timeout")
 
-    async def plan(self, request: Request, owner: Owner) -> Plan:
+    async def plan(self, request: Request, choice: Choice, owner: Owner) -> Plan:
         """Everything that a start needs; asks the provider what it offers.
 
         Raises:
@@ -118,18 +171,10 @@ class Site:
             Capacity: none can be had now.
             Quota: the account may not have more.
         """
-        option = self._options.get((request.provider, request.resource_type, request.deployment))
-        if option is None:
-            msg = "what was chosen is no longer offered; choose again"
-            raise ConfigurationError(msg)
+        option = self._options[_key(choice)]
         provider = await self._pool.ready(option.provider)
-        specification = Specification(
-            resource_type=request.resource_type,
-            cpu=request.cpu,
-            memory=request.memory,
-            gpu=request.gpu,
-            attributes=render(option.attributes, of_owner(owner)),
-        )
+        attributes = render(option.attributes, of_owner(owner))
+        specification = _specification(option, request, attributes)
         resolved = option.resolved
         return Plan(
             template=resolved.template.name,
@@ -139,20 +184,19 @@ class Site:
             specification=specification,
             child_class=option.child_class,
             child_kwargs=option.child_kwargs,
-            authenticator=await self.authenticator(resolved.template.name),
+            authenticator=await self._authenticator(resolved),
+            authenticator_kwargs=resolved.authenticator_kwargs,
             configurer=self._configurer(resolved),
             lifetime=None if request.lifetime is None else request.lifetime * MINUTE,
             hub_connect_url=resolved.template.hub_connect_url,
-            budget=self.budget(option.choice),
+            budget=self._budget(option),
         )
 
-    async def authenticator(self, template: str) -> Authenticator | None:
-        """The authenticator of a template; None if it has none or the template is gone."""
-        resolved = self._templates.get(template)
-        if resolved is None or resolved.authenticator is None:
+    async def _authenticator(self, resolved: ResolvedTemplate) -> Authenticator | None:
+        if resolved.authenticator is None:
             return None
         kept = self._pool.authenticator(
-            template, resolved.authenticator, resolved.authenticator_kwargs
+            resolved.template.name, resolved.authenticator, resolved.authenticator_kwargs
         )
         return await self._pool.ready(kept)
 
@@ -170,6 +214,28 @@ class Site:
             given = _configured(self._pool.config, option.child_class, name)
         return float(given)
 
+    def _budget(self, option: Option) -> Budget:
+        capabilities = option.provider.capabilities()
+        resolved = option.resolved
+        waits = capabilities.made_by is MadeBy.PROVIDER
+        return Budget(
+            create=capabilities.create_timeout,
+            ready=capabilities.ready_timeout if waits else 0,
+            open=resolved.authenticator.open_timeout if resolved.authenticator else 0,
+            configure=resolved.configurer.apply_timeout if resolved.configurer else 0,
+            launch=self._child_timeout(option, "start_timeout"),
+        )
+
+    async def _why_not(self, provider: Provider, specification: Specification) -> str:
+        try:
+            await self._pool.ready(provider)
+            _best(_offers(provider, await provider.offers(specification)))
+        except (ProviderError, ConfigurationError) as error:
+            return str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - the start will tell; a form must not fail
+            _log.warning("provider %s cannot say what it offers: %r", provider.component, error)
+        return ""
+
     def _option(self, resolved: ResolvedTemplate, name: str, deployment: Deployment) -> Option:
         resource_type = resolved.template.resource_type
         provider = self._pool.provider(name, resource_type)
@@ -185,20 +251,84 @@ class Site:
             resource_type=resource_type,
             deployment=deployment.name,
             template=resolved.template.name,
-            sizes=capabilities.sizes,
+            limits=_enforced(resolved, capabilities),
+            storage=_storage(resolved, capabilities),
         )
         return Option(
             choice=choice,
             resolved=resolved,
+            deployment=deployment,
             provider=provider,
             child_class=child_class,
             attributes=attributes,
             child_kwargs={**resolved.spawner_kwargs, **traits},
         )
 
-    def _complain(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
+    def _complain(self, resolved: ResolvedTemplate, provider: str, problem: str) -> None:
+        template = resolved.template
+        steps = ("providers", resolved.position_of(provider))
+        finding = self.resolution.finding(template, steps, f"provider {provider!r}: {problem}")
+        if finding not in self.problems:
+            self.problems.append(finding)
+
+    def _warn_of_deadline(self, option: Option) -> None:
+        """JupyterHub gives a start up after our own start_timeout, whatever a child may take."""
+        given = _section(self._pool.config, "MultipleSpawner").get("start_timeout")
+        needed = self._budget(option).total
+        if isinstance(given, (int, float)) and given < needed:
+            template = option.resolved.template
+            steps: KeyPath = ("spawner", "kwargs", "start_timeout")
+            finding = self.resolution.finding(
+                template,
+                steps,
+                f"a start with provider {option.choice.provider!r} may take {needed:g} s, but"
+                f" c.MultipleSpawner.start_timeout ends it after {given:g} s",
+                "leave that setting out: it follows from the templates",
+                severity="warning",
+            )
+            if finding not in self.problems:
+                self.problems.append(finding)
+
+
+def _key(choice: Choice) -> _Key:
+    return (*choice.where, choice.template)
+
+
+def _at_defaults(choice: Choice) -> Request:
+    return select(dict(zip(WHERE, choice.where, strict=True)), [choice])[0]
+
+
+def _specification(option: Option, request: Request, attributes: Any) -> Specification:
+    return Specification(
+        resource_type=option.choice.resource_type,
+        cpu=request.cpu,
+        memory=request.memory,
+        gpu=request.gpu,
+        attributes=attributes,
+    )
+
+
+def _enforced(resolved: ResolvedTemplate, capabilities: Capabilities) -> dict[str, Allowed]:
+    """The limits, without the sizes that mean nothing to the provider."""
+    limits = {}
+    for name, allowed in resolved.limits.items():
+        enforced = name == "lifetime" or name in capabilities.sizes
+        if not enforced and name == "gpu" and allowed.minimum:
+            msg = "it gives no GPUs to servers, but the template's limits ask for one at least"
+            raise ConfigurationError(msg)
+        limits[name] = allowed if enforced else allowed.closed()
+    return limits
+
+
+def _storage(resolved: ResolvedTemplate, capabilities: Capabilities) -> Storage:
+    wanted = resolved.template.storage
+    if wanted is None:
+        return capabilities.storage[0]
+    if wanted not in capabilities.storage:
+        possible = " or ".join(one.value for one in capabilities.storage)
+        msg = f"it has no storage of kind {wanted.value!r}; allowed: {possible}"
+        raise ConfigurationError(msg)
+    return wanted
 
 
 def _offers(provider: Provider, offers: Any) -> list[Offer]:
@@ -221,10 +351,16 @@ def _best(offers: Sequence[Offer]) -> Offer:
 def _configured(config: Any, cls: type[Any], name: str) -> Any:
     """The value that configuration gives to a trait of `cls`, before any instance exists."""
     for base in cls.__mro__:
-        if name in config.get(base.__name__, {}):
-            return config[base.__name__][name]
+        section = _section(config, base.__name__)
+        if name in section:
+            return section[name]
     trait = cls.class_traits().get(name)
     return _CHILD_DEFAULTS[name] if trait is None else trait.default()
+
+
+def _section(config: Any, name: str) -> Mapping[str, Any]:
+    section: Mapping[str, Any] = config.get(name, {})
+    return section
 
 
 __all__ = ("Option", "Site")

@@ -206,6 +206,7 @@ def _values(record: Record) -> dict[str, Any]:
         "deployment": record.deployment,
         "provider": record.provider,
         "authenticator": record.authenticator,
+        "authenticator_kwargs": dict(record.authenticator_kwargs),
         "scope_key": record.scope.key,
         "offer": {
             "shape": offer.shape,
@@ -248,6 +249,7 @@ def _record(row: Row[Any]) -> Record:
         deployment=values["deployment"],
         provider=values["provider"],
         authenticator=values["authenticator"],
+        authenticator_kwargs=values["authenticator_kwargs"],
         offer=Offer(scope=scope, **values["offer"]),
         specification=Specification(**values["specification"]),
         phase=Phase(values["phase"]),

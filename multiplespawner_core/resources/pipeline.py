@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from multiplespawner_core.catalogue.findings import looks_secret
 from multiplespawner_core.catalogue.placeholders import of_owner
 from multiplespawner_core.contracts import (
     Access,
@@ -26,6 +27,7 @@ from multiplespawner_core.resources.failures import StartFailed
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.record import Phase, Record
 from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.resources.storable import storable
 from multiplespawner_core.resources.timing import bounded
 
 Planner = Callable[[], Coroutine[Any, Any, Plan]]
@@ -87,6 +89,7 @@ class _Steps:
             phase_deadline=time.time() + plan.budget.create,
             expires_at=None if plan.lifetime is None else time.time() + plan.lifetime,
             authenticator=_path(plan.authenticator),
+            authenticator_kwargs=storable(plan.authenticator_kwargs, looks_secret),
         )
         # Set before it is committed: a release that comes now finds the row to update.
         self._resource.record = record

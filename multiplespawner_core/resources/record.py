@@ -43,6 +43,7 @@ class Record:
         owner: whose server it is for.
         generation: counts the starts of this server, from 1.
         authenticator: class path of what made its keys; None if nothing did.
+        authenticator_kwargs: what that was made with, without secrets.
         attempt: counts the offers tried for this intent, from 1.
         template: name of the template it was started from.
         deployment: name of the deployment.
@@ -73,6 +74,7 @@ class Record:
     specification: Specification
     created_at: float
     authenticator: str | None = None
+    authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 1
     phase: Phase = Phase.CREATING
     phase_deadline: float | None = None

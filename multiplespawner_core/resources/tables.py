@@ -37,6 +37,7 @@ intents = Table(
     Column("last_error", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
+    Column("authenticator_kwargs", JSON, nullable=False, server_default="{}"),
     Index("ix_intents_phase", "phase"),
     Index("ix_intents_scope", "provider", "scope_key"),
     # One live intent per server, held by the database itself.

@@ -10,10 +10,9 @@ from typing import Any
 
 import jinja2
 
-from multiplespawner_core.selection.request import SIZES, Choice, InvalidOptions, unwrapped
+from multiplespawner_core.catalogue.limits import QUANTITIES, SIZES, WHOLE
+from multiplespawner_core.selection.request import Choice, InvalidOptions, select, unwrapped
 
-_NUMBERS = (*SIZES, "lifetime")
-_WHOLE = ("gpu", "lifetime")
 _LARGEST = 10**9
 
 _TITLES = {
@@ -34,22 +33,50 @@ def _template() -> jinja2.Template:
     return environment.get_template("form.html")
 
 
-def render(choices: Sequence[Choice], last: Mapping[str, Any]) -> str:
+def needed(choices: Sequence[Choice], last: Mapping[str, Any]) -> bool:
+    """Whether there is anything to choose.
+
+    Args:
+        choices: what this user may choose.
+        last: the options of the last start. JupyterHub takes them for the next one where there
+            is no form; outdated ones would keep the server from ever starting.
+    """
+    if len(choices) != 1 or not all(allowed.fixed for allowed in choices[0].limits.values()):
+        return True
+    try:
+        select(last, choices)
+    except InvalidOptions:
+        return True
+    return False
+
+
+def render(
+    choices: Sequence[Choice],
+    last: Mapping[str, Any],
+    unavailable: Mapping[tuple[str, str, str], str],
+) -> str:
     """The form's fields, to stand inside JupyterHub's own form element.
 
     Args:
         choices: what this user may choose.
         last: the options of the last start, preselected where they still fit.
+        unavailable: why some of them cannot be had now, by their ``where``.
     """
     last = unwrapped(last)
     # Compared, not encoded: what an earlier spawner stored may be of any type.
     selected = (last.get("provider"), last.get("resource_type"), last.get("deployment"))
     groups = [
-        (_title(key), [(_encode(c), c.deployment, c.where == selected) for c in group])
+        (
+            _title(key),
+            [
+                (_encode(c), c.deployment, c.where == selected, unavailable.get(c.where))
+                for c in group
+            ],
+        )
         for key, group in groupby(_sorted(choices), key=lambda c: (c.provider, c.resource_type))
     ]
-    sizes = [size for size in SIZES if any(size in choice.sizes for choice in choices)]
-    shown = {key: _shown(last.get(key)) for key in _NUMBERS}
+    sizes = [size for size in SIZES if any(choice.limits[size].settable for choice in choices)]
+    shown = {key: _shown(last.get(key)) for key in QUANTITIES}
     return _template().render(groups=groups, sizes=sizes, last=shown, any=bool(choices))
 
 
@@ -71,12 +98,12 @@ def parse(form: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     filled = {key: value for key, value in fields.items() if value.strip()}
     options: dict[str, Any] = _decode(filled.pop("choice")) if "choice" in filled else {}
     for key, value in filled.items():
-        options[key] = _number(key, value) if key in _NUMBERS else value
+        options[key] = _number(key, value) if key in QUANTITIES else value
     return options
 
 
 def _number(key: str, text: str) -> float | int:
-    whole = key in _WHOLE
+    whole = key in WHOLE
     try:
         return int(text) if whole else float(text)
     except ValueError:
@@ -118,4 +145,4 @@ def _decode(text: str) -> dict[str, Any]:
     return {"provider": provider, "resource_type": resource_type, "deployment": deployment}
 
 
-__all__ = ("parse", "render")
+__all__ = ("needed", "parse", "render")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from multiplespawner_core.contracts import MultipleSpawnerError
+from multiplespawner_core.catalogue.findings import nearest
+from multiplespawner_core.catalogue.limits import LEAST, MOST, QUANTITIES, Allowed
+from multiplespawner_core.contracts import MultipleSpawnerError, Storage
 
-SIZES = ("cpu", "memory", "gpu")
+WHERE = ("provider", "resource_type", "deployment")
+"""The options that together name a choice."""
 
-_WHERE = ("provider", "resource_type", "deployment")
+_MOST_NAMES = 20
+
+_FREE: Mapping[str, Allowed] = {name: Allowed(name, LEAST[name]) for name in QUANTITIES}
 
 
 class InvalidOptions(MultipleSpawnerError):
@@ -38,12 +43,23 @@ class Request(BaseModel):
     provider: str
     resource_type: str
     deployment: str
-    # The least that a kernel can enforce of a CPU, and some megabytes.
-    cpu: float | None = Field(default=None, ge=0.01, allow_inf_nan=False)
-    memory: float | None = Field(default=None, ge=0.01, allow_inf_nan=False)
-    gpu: int = Field(default=0, ge=0, le=1024)
-    # A century: later moments do not fit into every database's and platform's clock.
-    lifetime: int | None = Field(default=None, gt=0, le=100 * 366 * 24 * 60)
+    cpu: float | None = Field(default=None, le=MOST["cpu"], allow_inf_nan=False)
+    memory: float | None = Field(default=None, le=MOST["memory"], allow_inf_nan=False)
+    gpu: int = Field(default=0, le=MOST["gpu"])
+    lifetime: int | None = Field(default=None, le=MOST["lifetime"])
+
+
+@dataclass(frozen=True)
+class User:
+    """Who asks.
+
+    Args:
+        name: of JupyterHub's user.
+        groups: names of the user's groups in JupyterHub.
+    """
+
+    name: str
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -55,14 +71,17 @@ class Choice:
         resource_type: kind of resource.
         deployment: name of the deployment.
         template: name of the template that starts it.
-        sizes: which of cpu, memory and gpu the provider enforces, and users may therefore set.
+        limits: what may be asked for, by quantity; a size that the provider does not enforce is
+            not settable.
+        storage: what becomes of the user's files when the server ends.
     """
 
     provider: str
     resource_type: str
     deployment: str
     template: str
-    sizes: frozenset[str]
+    limits: Mapping[str, Allowed] = field(default_factory=lambda: _FREE)
+    storage: Storage = Storage.EPHEMERAL
 
     @property
     def where(self) -> tuple[str, str, str]:
@@ -74,7 +93,7 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
     """The request that `options` mean, and the choice that it fits.
 
     What is missing of provider, type and deployment is taken from the first choice that fits the
-    rest.
+    rest; of a quantity that is missing the choice's default.
 
     Args:
         options: JupyterHub's ``user_options``, from whichever door.
@@ -88,22 +107,18 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
         raise InvalidOptions(msg)
     options = unwrapped(options)
     _refuse_unknown(options)
-    wanted = {key: options[key] for key in _WHERE if options.get(key) is not None}
+    wanted = {key: options[key] for key in WHERE if options.get(key) is not None}
     fitting = [c for c in choices if all(getattr(c, key) == wanted[key] for key in wanted)]
     if not fitting:
         raise InvalidOptions(_nothing_fits(wanted, choices))
     choice = fitting[0]
     given = {key: value for key, value in options.items() if value is not None}
-    given |= {key: getattr(choice, key) for key in _WHERE}
+    given |= {key: getattr(choice, key) for key in WHERE}
     try:
         request = Request.model_validate(given)
     except ValidationError as error:
         raise InvalidOptions(_say(error)) from None
-    for size in SIZES:
-        if getattr(request, size) and size not in choice.sizes:
-            msg = f"{size}: {choice.provider} has no limits for it here; leave it out"
-            raise InvalidOptions(msg)
-    return request, choice
+    return _within(request, choice, given), choice
 
 
 def unwrapped(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,6 +127,21 @@ def unwrapped(options: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(inner, Mapping) and set(options) <= {"user_options", "display_name"}:
         return inner
     return options
+
+
+def _within(request: Request, choice: Choice, given: Collection[str]) -> Request:
+    """The request with defaults for what was not given, and nothing beyond the limits."""
+    refused = []
+    defaults: dict[str, Any] = {}
+    for name, allowed in choice.limits.items():
+        if name in given:
+            refused.append(allowed.refuse(getattr(request, name)))
+        elif allowed.default is not None:
+            defaults[name] = allowed.typed(allowed.default)
+    messages = [message for message in refused if message]
+    if messages:
+        raise InvalidOptions("; ".join(messages))
+    return request.model_copy(update=defaults)
 
 
 def _refuse_unknown(options: Mapping[str, Any]) -> None:
@@ -129,16 +159,21 @@ def _nothing_fits(wanted: Mapping[str, Any], choices: Sequence[Choice]) -> str:
     if not choices:
         return "nothing can be started here at present; ask your administrator"
     for key, value in wanted.items():
-        offered = _offered(key, choices)
+        offered = list(dict.fromkeys(getattr(choice, key) for choice in choices))
         if value not in offered:
-            return f"{key}: {value!r:.60} is not offered; allowed: {', '.join(offered) or 'none'}"
-    combinations = "; ".join(" ".join(choice.where) for choice in choices[:20])
+            close = nearest(value, offered) if isinstance(value, str) else None
+            meant = f"did you mean {close!r}? " if close else ""
+            return f"{key}: {value!r:.60} is not offered; {meant}allowed: {_some(offered, ', ')}"
+    combinations = list(dict.fromkeys(" ".join(choice.where) for choice in choices))
     asked = " ".join(str(value) for value in wanted.values())
-    return f"{asked!r} is no combination that is offered; allowed: {combinations}"
+    return f"{asked!r} is no combination that is offered; allowed: {_some(combinations, '; ')}"
 
 
-def _offered(key: str, choices: Sequence[Choice]) -> Collection[str]:
-    return list(dict.fromkeys(getattr(c, key) for c in choices))
+def _some(names: Sequence[str], separator: str) -> str:
+    """The names, or so many of them that people read it."""
+    shown = separator.join(names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown}{separator}and {more} more" if more > 0 else shown
 
 
 def _say(error: ValidationError) -> str:
@@ -150,4 +185,4 @@ def _say(error: ValidationError) -> str:
     return "; ".join(parts)
 
 
-__all__ = ("SIZES", "Choice", "InvalidOptions", "Request", "select", "unwrapped")
+__all__ = ("WHERE", "Choice", "InvalidOptions", "Request", "User", "select", "unwrapped")

@@ -18,6 +18,7 @@ from multiplespawner_core.planning.boundary import expect
 from multiplespawner_core.planning.plan import Placeholders, Plan
 from multiplespawner_core.resources.child import Launch
 from multiplespawner_core.resources.failures import ChildFailed
+from multiplespawner_core.resources.storable import storable
 from multiplespawner_core.resources.timing import end
 from multiplespawner_core.spawner import traits
 
@@ -90,7 +91,7 @@ class ChildSpawner:
         self._build(plan.child_class, traits.merge(own, hub_url, kwargs, changed, given))
         self._stored = {
             "class": f"{plan.child_class.__module__}.{plan.child_class.__qualname__}",
-            "kwargs": _storable(traits.merge(kwargs, given)),
+            "kwargs": storable(traits.merge(kwargs, given), START_ONLY.__contains__),
         }
         child = self._child
         assert child is not None  # noqa: S101 - just built
@@ -127,7 +128,7 @@ class ChildSpawner:
     def snapshot(self) -> Mapping[str, Any]:
         """What is needed to poll and stop the child after a restart of the hub."""
         state = self._child.get_state() if self._child is not None else {}
-        return {**self._stored, "state": _storable(state)}
+        return {**self._stored, "state": storable(state, START_ONLY.__contains__)}
 
     async def notice(self) -> None:
         """Make JupyterHub see that the server has ended, as its own poll would in a while."""
@@ -223,22 +224,6 @@ def _translated(error: Exception) -> Exception:
     if not message and type(error).__name__ == "SpawnException":
         message = getattr(error, "message", "")
     return ChildFailed(str(message)) if message else error
-
-
-def _storable(value: Any) -> Any:
-    """`value` without what only a start needs, and without what JSON cannot hold."""
-    if isinstance(value, Mapping):
-        return {
-            str(key): stored
-            for key, item in value.items()
-            if key not in START_ONLY and (stored := _storable(item)) is not _NOTHING
-        }
-    if isinstance(value, (list, tuple)):
-        return [stored for item in value if (stored := _storable(item)) is not _NOTHING]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else _NOTHING
-
-
-_NOTHING: Any = object()
 
 
 def _nothing() -> None:

@@ -16,17 +16,21 @@ from traitlets import default
 
 from multiplespawner_core.contracts import ConfigurationError, Owner
 from multiplespawner_core.planning.plan import Plan
+from multiplespawner_core.planning.site import Site
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import StartCancelled, StartFailed
 from multiplespawner_core.resources.manager import FAILED
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.selection import form
-from multiplespawner_core.selection.request import InvalidOptions, Request
+from multiplespawner_core.selection.request import Choice, InvalidOptions, Request, User
 from multiplespawner_core.spawner import traits
 from multiplespawner_core.spawner.child import ChildSpawner
 from multiplespawner_core.spawner.errors import for_jupyterhub
 from multiplespawner_core.spawner.runtime import Runtime
 from multiplespawner_core.spawner.settings import Settings
+
+_OFFERS_WAIT = 2.0
+"""Seconds for which the form waits for what providers say of their capacity."""
 
 _SETTLE = 5.0
 """Seconds for which a poll waits for a commit under way, or for the provider after a restart."""
@@ -79,19 +83,19 @@ class MultipleSpawner(Settings, Spawner):
     def _default_apply_user_options(self) -> Any:
         return MultipleSpawner._apply
 
-    def _apply(self, options: Mapping[str, Any]) -> None:
-        self._choose(options)
+    async def _apply(self, options: Mapping[str, Any]) -> None:
+        await self._choose(options)
 
-    def _choose(self, options: Mapping[str, Any]) -> Request:
+    async def _choose(self, options: Mapping[str, Any]) -> tuple[Site, Request, Choice]:
         """Validate the options, from whichever door they came, and set the deadlines they need."""
-        site = self._runtime.site
+        site = await self._runtime.fresh_site()
         try:
-            request, choice = site.select(options)
+            request, choice = site.select(options, self.chooser)
         except InvalidOptions as error:
             raise for_jupyterhub(StartFailed(f"{error}.", "options", 400)) from None
         self._set_timeout("start_timeout", site.budget(choice).total + _MARGIN)
         self._set_timeout("http_timeout", site.http_timeout(choice))
-        return request
+        return site, request, choice
 
     def _set_timeout(self, name: str, seconds: float) -> None:
         """What the administrator sets for MultipleSpawner itself stands."""
@@ -107,12 +111,12 @@ class MultipleSpawner(Settings, Spawner):
         ends; then the release begins at once and goes on behind.
         """
         # Once more: a hook may have changed them.
-        request = self._choose(self.user_options)
+        site, request, choice = await self._choose(self.user_options)
         runtime = self._runtime
         self._child = ChildSpawner(self)
 
         async def planner() -> Plan:
-            return await runtime.site.plan(request, self.owner)
+            return await site.plan(request, choice, self.owner)
 
         resource = runtime.manager.begin(self.owner, planner, self._child, self._events)
         self._resource, self._intent_id = resource, resource.id
@@ -219,6 +223,11 @@ class MultipleSpawner(Settings, Spawner):
         return Owner(self.user.name, self.name or "")
 
     @property
+    def chooser(self) -> User:
+        """Who chooses, with the groups that JupyterHub knows now."""
+        return User(self.user.name, frozenset(group.name for group in self.user.groups))
+
+    @property
     def child(self) -> Spawner | None:
         """The child spawner, once it is built."""
         self._held()
@@ -276,10 +285,15 @@ async def _finish(result: Any) -> None:
         await result
 
 
-def _render_form(spawner: MultipleSpawner) -> str:
-    choices = spawner._runtime.site.choices()  # noqa: SLF001 - JupyterHub calls this as a function
-    last = spawner.orm_spawner.user_options
-    return form.render(choices, last if isinstance(last, Mapping) else {})
+async def _render_form(spawner: MultipleSpawner) -> str:
+    """The form; none where there is nothing to choose."""
+    site = await spawner._runtime.fresh_site()  # noqa: SLF001 - JupyterHub calls a function
+    choices = site.choices(spawner.chooser)
+    stored = spawner.orm_spawner.user_options
+    last = stored if isinstance(stored, Mapping) else {}
+    if not form.needed(choices, last):
+        return ""
+    return form.render(choices, last, await site.unavailable(choices, _OFFERS_WAIT))
 
 
 def _parse_form(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from multiplespawner_core.catalogue.check import resolve
-from multiplespawner_core.catalogue.load import load, locate
-from multiplespawner_core.contracts import ConfigurationError, Kind, Owner, Provider
+from multiplespawner_core.catalogue.load import Catalogue, Paths, locate
+from multiplespawner_core.contracts import Authenticator, ConfigurationError, Kind, Owner, Provider
+from multiplespawner_core.planning.current import CurrentSite
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
 from multiplespawner_core.plugins.discovery import discover, installed
@@ -26,7 +27,7 @@ from multiplespawner_core.resources.record import Record
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.spawner import settings as settings_module
 from multiplespawner_core.spawner.child import ChildSpawner
-from multiplespawner_core.spawner.settings import Settings
+from multiplespawner_core.spawner.late_handlers import LateHandlers
 
 if TYPE_CHECKING:
     from multiplespawner_core.spawner.multiple import MultipleSpawner
@@ -56,6 +57,7 @@ class Runtime:
         try:
             self.settings = settings_module.read(config)
             classes = settings_module.class_paths(self.settings)
+            self._limits = settings_module.site_limits(self.settings)
         except (TraitError, ValueError) as error:
             message = str(error).replace("a Settings instance", "c.MultipleSpawner")
             raise ConfigurationError(message) from error
@@ -70,7 +72,8 @@ class Runtime:
         self.ledger = Ledger.open(self.settings.ledger_url, state_dir)
         try:
             self.pool = Pool(self.registry, config, state_dir, self.ledger.installation_id)
-            self.site = self._load_site(self.settings)
+            self._late_handlers = LateHandlers()
+            self._current_site = CurrentSite(self._locate, self._build_site)
         except BaseException:
             self.ledger.close()
             raise
@@ -107,6 +110,15 @@ class Runtime:
             cls.start(spawner.config, lambda _: None, spawner.serving(), spawner.log)
         assert cls._current is not None  # noqa: S101 - made above
         return cls._current
+
+    @property
+    def site(self) -> Site:
+        """What can be chosen here, as the files were read last."""
+        return self._current_site.site
+
+    async def fresh_site(self) -> Site:
+        """The same, with the files read again if they have changed."""
+        return await self._current_site.fresh()
 
     async def shutdown(self) -> None:
         """End with the hub: starts are given up, servers that run stay."""
@@ -173,10 +185,11 @@ class Runtime:
     async def _cleanup(self, record: Record) -> None:
         if record.authenticator is None:
             return
-        authenticator = await self.site.authenticator(record.template)
-        if authenticator is None:
-            msg = f"template {record.template!r} with its authenticator is gone; keys are left"
-            raise ConfigurationError(msg)
+        component = self.registry.resolve(Kind.AUTHENTICATOR, record.authenticator)
+        cls: type[Authenticator] = self.registry.load(Kind.AUTHENTICATOR, component)
+        # Not the template's: it may have been changed or removed since.
+        kept = self.pool.authenticator(record.template, cls, record.authenticator_kwargs)
+        authenticator = await self.pool.ready(kept)
         await authenticator.cleanup(record.intent())
 
     def _child_of(self, resource: Resource) -> Child | None:
@@ -187,15 +200,14 @@ class Runtime:
         _ = spawner.child
         return resource.child
 
-    def _load_site(self, settings: Settings) -> Site:
-        catalogue = load(locate(os.environ, settings.template_file, settings.deployment_file))
-        resolution = resolve(catalogue, self.registry)
-        site = Site(resolution, self.pool)
-        for problem in (*catalogue.findings, *resolution.findings, *site.problems):
-            _log.warning("configuration: %s", problem)
-        if not site.choices():
-            _log.error("configuration: nothing can be started")
-        return site
+    def _locate(self) -> Paths:
+        return locate(os.environ, self.settings.template_file, self.settings.deployment_file)
+
+    def _build_site(self, catalogue: Catalogue) -> Site:
+        with self._late_handlers.watched():
+            resolution = resolve(catalogue, self.registry, self._limits)
+        self._late_handlers.refuse(resolution)
+        return Site(resolution, self.pool)
 
 
 def _speak_through(log: logging.Logger, packages: Collection[str]) -> None:

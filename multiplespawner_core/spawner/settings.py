@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from traitlets import Dict, List, Unicode, default
 from traitlets.config import Config, Configurable
 
+from multiplespawner_core.catalogue.limits import Limits
 from multiplespawner_core.contracts import Kind
 
 
@@ -76,6 +78,16 @@ class Settings(Configurable):
         """
     ).tag(config=True)
 
+    limits = Dict(
+        help="""How much any user may ask for, whatever a template allows.
+
+        By quantity (cpu in vCPUs, memory in GB of 2**30 bytes, gpu in devices, lifetime in
+        minutes), each with ``min``, ``max``, ``default`` and ``step``, for example
+        ``{"cpu": {"max": 8}, "lifetime": {"max": 720, "default": 120}}``. A quantity that is
+        None is not for users to set.
+        """
+    ).tag(config=True)
+
     @default("state_dir")
     def _default_state_dir(self) -> str:
         return str(Path("~/.multiplespawner/state").expanduser())
@@ -110,4 +122,20 @@ def class_paths(settings: Settings) -> dict[Kind, list[str]]:
     return {known[name]: paths for name, paths in settings.component_classes.items()}
 
 
-__all__ = ("Settings", "class_paths", "read")
+def site_limits(settings: Settings) -> Limits:
+    """`limits`, checked.
+
+    Raises:
+        ValueError: what does not make sense; the message says where.
+    """
+    try:
+        return Limits.model_validate(settings.limits)
+    except ValidationError as error:
+        parts = [
+            f"{'.'.join(map(str, ('c.MultipleSpawner.limits', *detail['loc'])))}: {detail['msg']}"
+            for detail in error.errors(include_url=False)
+        ]
+        raise ValueError("; ".join(parts)) from None
+
+
+__all__ = ("Settings", "class_paths", "read", "site_limits")

@@ -118,7 +118,8 @@ def test_the_older_spelling_of_the_prototype(written):
 
 
 ALLOWED = (
-    "allowed: name, resource_type, providers, spawner, configurer, authenticator, hub_connect_url"
+    "allowed: name, resource_type, providers, spawner, configurer, authenticator, hub_connect_url,"
+    " limits, storage, allowed_users, allowed_groups"
 )
 
 
@@ -150,6 +151,27 @@ ALLOWED = (
             "1:107: [0].authentcator: unknown key (did you mean 'authenticator'?)",
         ),
         ({"xyz": {}}, f"1:107: [0].xyz: unknown key ({ALLOWED})"),
+        (
+            {"limits": {"cpus": {}}},
+            "1:118: [0].limits.cpus: unknown key (did you mean 'cpu'?)",
+        ),
+        (
+            {"limits": {"cpu": {"maximum": 1}}},
+            "1:126: [0].limits.cpu.maximum: unknown key (did you mean 'max'?)",
+        ),
+        (
+            {"limits": {"cpu": {"min": 2, "max": 1}}},
+            "1:125: [0].limits.cpu: cpu.min 2 is above cpu.max 1",
+        ),
+        (
+            {"limits": {"gpu": {"max": True}}},
+            "1:133: [0].limits.gpu.max: must be a number, but is true",
+        ),
+        (
+            {"storage": "kep"},
+            '1:118: [0].storage: is no kind of storage: "kep" (did you mean \'keep\'?)',
+        ),
+        ({"allowed_users": "ada"}, '1:124: [0].allowed_users: must be a list, but is "ada"'),
         (
             {"spawner": {"class": "x", "kwargs": []}},
             "1:111: [0].spawner.kwargs: must be a mapping, but is []",

@@ -23,6 +23,7 @@ from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.manager import Manager
 from multiplespawner_core.resources.record import Phase
+from multiplespawner_core.selection.request import User
 
 EXAMPLE = PROJECT / "examples" / "plugin"
 FILES = (
@@ -112,9 +113,9 @@ def test_nothing_is_imported_before_a_template_names_it(registry):
 
 
 async def test_a_manager_runs_it_from_offer_to_gone(site, ledger):
-    request, choice = site.select({})
+    request, choice = site.select({}, User("ada"))
     assert choice.where == ("directory", "bare_metal", "scratch")
-    plan = await site.plan(request, Owner("ada"))
+    plan = await site.plan(request, choice, Owner("ada"))
     provider = plan.provider
 
     async def provider_of(_):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from fakes import free_limits
 from snippets import PAGES, PLUGIN_README, PROJECT, README, snippets, toml, tomllib
 
 from multiplespawner_core import RESOURCE_TYPES
@@ -24,7 +25,7 @@ from multiplespawner_core.selection.request import Choice, select
 PAGES = [README, PLUGIN_README, *PAGES]
 KNOWN = {"", "console", "ini", "json", "python", "sql", "text", "toml", "yaml"}
 DIRECTIVES = re.compile(r"\{(eval-rst|include|literalinclude|toctree|traits)\}")
-CHOICE = Choice("local", "bare_metal", "JupyterLab", "This machine", frozenset({"cpu", "memory"}))
+CHOICE = Choice("local", "bare_metal", "JupyterLab", "This machine", free_limits("cpu", "memory"))
 
 
 def each(*languages):

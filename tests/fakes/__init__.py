@@ -7,6 +7,7 @@ import itertools
 from collections import defaultdict
 from pathlib import Path
 
+from multiplespawner_core.catalogue.limits import Limits, combine
 from multiplespawner_core.contracts import (
     Capabilities,
     Endpoint,
@@ -173,6 +174,13 @@ class FakeChild:
 
     async def notice(self):
         self.noticed.set()
+
+
+def free_limits(*sizes):
+    """No limits; of the sizes only those that the provider enforces are for users to set."""
+    combined = combine(Limits(), Limits())
+    settable = {*sizes, "lifetime"}
+    return {n: one if n in settable else one.closed() for n, one in combined.items()}
 
 
 def plan_for(provider, *, lifetime=None, authenticator=None, configurer=None, budget=5.0):

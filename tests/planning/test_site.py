@@ -23,8 +23,10 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
+from multiplespawner_core.selection.request import User
 
 ADA = Owner("ada")
+USER = User("ada")
 OPTIONS = {"provider": "fake", "resource_type": "virtual_machine", "deployment": "image"}
 
 
@@ -89,8 +91,10 @@ def broken(**methods):
 )
 def test_a_defective_provider_takes_only_its_own_choices_away(site, provider, why):
     made = site(bad=provider, fake=Healthy)
-    assert [choice.provider for choice in made.choices()] == ["fake"]
-    assert made.problems == [f"template 'T': provider 'bad' is defective: {why}"]
+    assert [choice.provider for choice in made.choices(USER)] == ["fake"]
+    (problem,) = made.problems
+    assert problem.path == "[0].providers[0]"
+    assert problem.message == f"provider 'bad': is defective: {why}"
 
 
 def offering(answer):
@@ -125,7 +129,7 @@ SCOPE = Scope("fake", "here")
 async def test_what_no_offer_means(site, answer, error, message):
     made = site(fake=offering(answer))
     with pytest.raises(error, match=message):
-        await made.plan(made.select(OPTIONS)[0], ADA)
+        await made.plan(*made.select(OPTIONS, USER), ADA)
 
 
 async def test_the_first_offer_that_can_be_had_is_taken(site):
@@ -135,8 +139,8 @@ async def test_the_first_offer_that_can_be_had_is_taken(site):
         Offer(SCOPE, "free"),
     ]
     made = site(fake=offering(offers))
-    request, choice = made.select(OPTIONS)
-    plan = await made.plan(request, ADA)
+    request, choice = made.select(OPTIONS, USER)
+    plan = await made.plan(request, choice, ADA)
     assert plan.offer.shape == "unknown"
     assert made.budget(choice).launch == 7
     assert plan.lifetime is None
@@ -151,8 +155,8 @@ async def test_a_startup_that_hangs_is_given_up_and_tried_again(site, monkeypatc
             await asyncio.Event().wait()
 
     made = site(fake=broken(startup=startup))
-    request, _ = made.select(OPTIONS)
+    request, choice = made.select(OPTIONS, USER)
     with pytest.raises(asyncio.TimeoutError):
-        await made.plan(request, ADA)
+        await made.plan(request, choice, ADA)
     hangs.clear()
-    assert (await made.plan(request, ADA)).template == "T"
+    assert (await made.plan(request, choice, ADA)).template == "T"

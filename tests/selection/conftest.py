@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from fakes import free_limits
 
 from multiplespawner_core.selection.request import Choice
 
 
 def choice(provider, resource_type, deployment, *sizes):
-    return Choice(provider, resource_type, deployment, "a template", frozenset(sizes))
+    return Choice(provider, resource_type, deployment, "a template", free_limits(*sizes))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 from html.parser import HTMLParser
 
 import pytest
+from fakes import free_limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,8 +30,10 @@ NASTY = [
     "日本語 🚀 \u202e",
 ]  # fmt: skip
 NAMES = st.one_of(st.sampled_from(NASTY), st.text(min_size=1, max_size=30))
-SIZES = st.frozensets(st.sampled_from(["cpu", "memory", "gpu"]))
-CHOICES = st.lists(st.builds(Choice, NAMES, NAMES, NAMES, NAMES, SIZES), max_size=6)
+LIMITS = st.frozensets(st.sampled_from(["cpu", "memory", "gpu"])).map(
+    lambda sizes: free_limits(*sizes)
+)
+CHOICES = st.lists(st.builds(Choice, NAMES, NAMES, NAMES, NAMES, LIMITS), max_size=6)
 WEIRD = st.recursive(
     st.one_of(
         st.none(),
@@ -87,7 +90,7 @@ class Page(HTMLParser):
 
 
 def named(*names, sizes=("cpu", "memory", "gpu")):
-    return [Choice("local", "bare_metal", name, "t", frozenset(sizes)) for name in names]
+    return [Choice("local", "bare_metal", name, "t", free_limits(*sizes)) for name in names]
 
 
 # -- rendering --------------------------------------------------------------------------------
@@ -96,7 +99,7 @@ def named(*names, sizes=("cpu", "memory", "gpu")):
 @settings(max_examples=200)
 @given(choices=CHOICES, last=LAST)
 def test_whatever_it_is_given_it_renders_only_its_own_markup(choices, last):
-    page = Page(form.render(choices, last))
+    page = Page(form.render(choices, last, {}))
     assert {tag for tag, _, _ in page.elements} <= TAGS
     for _, attributes, _ in page.elements:
         assert set(attributes) <= ATTRIBUTES
@@ -107,7 +110,7 @@ def test_whatever_it_is_given_it_renders_only_its_own_markup(choices, last):
 @settings(max_examples=200)
 @given(choices=CHOICES, last=LAST)
 def test_every_field_has_a_label_and_every_reference_its_target(choices, last):
-    page = Page(form.render(choices, last))
+    page = Page(form.render(choices, last, {}))
     ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     labels = {attributes["for"]: text for attributes, text in page.all("label")}
@@ -121,7 +124,7 @@ def test_every_field_has_a_label_and_every_reference_its_target(choices, last):
 
 @pytest.mark.parametrize("name", NASTY)
 def test_names_are_text_and_never_markup(name):
-    source = form.render([Choice(name, name, name, name, frozenset())], {"provider": name})
+    source = form.render([Choice(name, name, name, name)], {"provider": name}, {})
     page = Page(source)
     assert [text for _, text in page.all("option")] == [name.strip()]
     assert [attributes["label"] for attributes, _ in page.all("optgroup")] == [f"{name} at {name}"]
@@ -130,7 +133,7 @@ def test_names_are_text_and_never_markup(name):
 
 
 def test_choices_stand_in_groups_in_the_administrators_order(choices):
-    page = Page(form.render(choices, {}))
+    page = Page(form.render(choices, {}, {}))
     assert [attributes["label"] for attributes, _ in page.all("optgroup")] == [
         "Virtual machine at oci",
         "Bare metal at local",
@@ -146,12 +149,12 @@ def test_choices_stand_in_groups_in_the_administrators_order(choices):
 
 @pytest.mark.parametrize("sizes", [(), ("cpu",), ("cpu", "memory"), ("cpu", "memory", "gpu")])
 def test_only_sizes_that_somebody_enforces_are_asked_for(sizes):
-    page = Page(form.render(named("one", sizes=sizes), {}))
+    page = Page(form.render(named("one", sizes=sizes), {}, {}))
     assert [attributes["name"] for attributes, _ in page.all("input")] == [*sizes, "lifetime"]
 
 
 def test_where_nothing_is_offered_there_are_no_fields():
-    page = Page(form.render([], {"cpu": 1}))
+    page = Page(form.render([], {"cpu": 1}, {}))
     assert page.all("p") == [
         (
             {"role": "alert"},
@@ -163,7 +166,7 @@ def test_where_nothing_is_offered_there_are_no_fields():
 
 def test_the_last_choice_is_selected_again(choices):
     last = {"provider": "local", "resource_type": "bare_metal", "deployment": "scratch"}
-    page = Page(form.render(choices, {**last, "cpu": 0.5, "memory": 2.0, "lifetime": 90}))
+    page = Page(form.render(choices, {**last, "cpu": 0.5, "memory": 2.0, "lifetime": 90}, {}))
     assert page.selected() == [["local", "bare_metal", "scratch"]]
     assert page.value("cpu") == "0.5"
     assert page.value("memory") == "2"
@@ -182,7 +185,7 @@ def test_the_last_choice_is_selected_again(choices):
     ],
 )
 def test_a_last_choice_that_does_not_fit_selects_nothing(choices, last):
-    assert Page(form.render(choices, last)).selected() == []
+    assert Page(form.render(choices, last, {})).selected() == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_a_last_choice_that_does_not_fit_selects_nothing(choices, last):
     [None, True, False, 0, -1, "8", "<b>", [1], {"a": 1}, b"1", float("nan"), 1e999, 10**400],
 )
 def test_a_last_size_that_no_field_could_have_sent_is_left_out(value):
-    page = Page(form.render(named("one"), dict.fromkeys(["cpu", "gpu", "lifetime"], value)))
+    page = Page(form.render(named("one"), dict.fromkeys(["cpu", "gpu", "lifetime"], value), {}))
     assert {page.value(name) for name in ("cpu", "memory", "gpu", "lifetime")} == {""}
 
 
@@ -198,7 +201,7 @@ def test_a_last_size_that_no_field_could_have_sent_is_left_out(value):
     ("value", "text"), [(1, "1"), (1.0, "1"), (0.25, "0.25"), (123456789, "123456789")]
 )
 def test_numbers_read_as_they_were_typed(value, text):
-    assert Page(form.render(named("one"), {"cpu": value})).value("cpu") == text
+    assert Page(form.render(named("one"), {"cpu": value}, {})).value("cpu") == text
 
 
 # -- reading ----------------------------------------------------------------------------------
@@ -220,13 +223,13 @@ def test_a_request_survives_its_way_through_the_form(choices, data):
         "provider": chosen.provider,
         "resource_type": chosen.resource_type,
         "deployment": chosen.deployment,
-        **{name: data.draw(size) for name in ("cpu", "memory") if name in chosen.sizes},
+        **{name: data.draw(size) for name in ("cpu", "memory") if chosen.limits[name].settable},
         "lifetime": data.draw(st.integers(1, 52_704_000)),
     }
-    if "gpu" in chosen.sizes:
+    if chosen.limits["gpu"].settable:
         options["gpu"] = data.draw(st.integers(1, 1024))
     request, _ = select(options, choices)
-    page = Page(form.render(choices, request.model_dump()))
+    page = Page(form.render(choices, request.model_dump(), {}))
     parsed = form.parse(fields(page))
     assert parsed == options
     assert select(parsed, choices) == (request, chosen)
@@ -236,7 +239,7 @@ def test_a_request_survives_its_way_through_the_form(choices, data):
 @given(names=st.lists(NAMES, min_size=1, max_size=5, unique=True))
 def test_any_name_can_be_chosen(names):
     choices = named(*names)
-    page = Page(form.render(choices, {}))
+    page = Page(form.render(choices, {}, {}))
     for attributes, _ in page.all("option"):
         parsed = form.parse({"choice": [attributes["value"]]})
         _, choice = select(parsed, choices)
@@ -334,8 +337,8 @@ def test_a_choice_that_was_made_up_is_refused(choices, value):
 
 def test_the_last_choice_of_a_nested_body_is_preselected():
     """JupyterHub 5 stores the body of JupyterHub 6 as it came."""
-    choice = Choice("local", "bare_metal", "b", "t", frozenset())
-    other = Choice("local", "bare_metal", "a", "t", frozenset())
+    choice = Choice("local", "bare_metal", "b", "t", free_limits())
+    other = Choice("local", "bare_metal", "a", "t", free_limits())
     last = {"provider": "local", "resource_type": "bare_metal", "deployment": "b"}
-    page = form.render([other, choice], {"user_options": last})
+    page = form.render([other, choice], {"user_options": last}, {})
     assert "selected>b</option>" in page

@@ -69,9 +69,9 @@ def test_what_was_selected_selects_itself_again(choices, data):
     size = st.none() | st.floats(0.01, 1e6)
     options = {
         **dict(zip(FIELDS, chosen.where, strict=False)),
-        "cpu": data.draw(size) if "cpu" in chosen.sizes else None,
-        "memory": data.draw(size) if "memory" in chosen.sizes else None,
-        "gpu": data.draw(st.integers(0, 1024)) if "gpu" in chosen.sizes else 0,
+        "cpu": data.draw(size) if chosen.limits["cpu"].settable else None,
+        "memory": data.draw(size) if chosen.limits["memory"].settable else None,
+        "gpu": data.draw(st.integers(0, 1024)) if chosen.limits["gpu"].settable else 0,
         "lifetime": data.draw(st.none() | st.integers(1, LARGEST_LIFETIME)),
     }
     request, choice = select(options, choices)
@@ -129,7 +129,10 @@ def test_a_nested_body_is_unwrapped_once_only(choices):
         ({"x" * 100_000: 1}, f"'{'x' * 60}' is no option: {ALLOWED}"),
         ({"\ud800": 1}, f"'\\ud800' is no option: {ALLOWED}"),
         ({"provider": "moon"}, "provider: 'moon' is not offered; allowed: oci, local"),
-        ({"provider": "LOCAL"}, "provider: 'LOCAL' is not offered; allowed: oci, local"),
+        (
+            {"provider": "LOCAL"},
+            "provider: 'LOCAL' is not offered; did you mean 'local'? allowed: oci, local",
+        ),
         ({"provider": ["oci"]}, "provider: ['oci'] is not offered; allowed: oci, local"),
         ({"provider": "m" * 99}, f"provider: '{'m' * 59} is not offered; allowed: oci, local"),
         (
@@ -157,14 +160,14 @@ def test_a_nested_body_is_unwrapped_once_only(choices):
         ({"cpu": float("nan")}, "cpu: input should be a finite number, not nan"),
         ({"cpu": 1e999}, "cpu: input should be a finite number, not inf"),
         ({"cpu": -1e999}, "cpu: input should be a finite number, not -inf"),
-        ({"cpu": 0}, "cpu: input should be greater than or equal to 0.01, not 0"),
-        ({"memory": -0.5}, "memory: input should be greater than or equal to 0.01, not -0.5"),
+        ({"cpu": 0}, "cpu: allowed is 0.01 or more, not 0"),
+        ({"memory": -0.5}, "memory: allowed is 0.01 or more, not -0.5"),
         ({"memory": False}, "memory: input should be a valid number, not False"),
-        ({"gpu": -1}, "gpu: input should be greater than or equal to 0, not -1"),
+        ({"gpu": -1}, "gpu: allowed is 0 or more, not -1"),
         ({"gpu": 1025}, "gpu: input should be less than or equal to 1024, not 1025"),
         ({"gpu": 0.5}, "gpu: input should be a valid integer, not 0.5"),
         ({"gpu": True}, "gpu: input should be a valid integer, not True"),
-        ({"lifetime": 0}, "lifetime: input should be greater than 0, not 0"),
+        ({"lifetime": 0}, "lifetime: allowed is 1 or more, not 0"),
         ({"lifetime": True}, "lifetime: input should be a valid integer, not True"),
         ({"lifetime": 90.5}, "lifetime: input should be a valid integer, not 90.5"),
         (
@@ -172,19 +175,23 @@ def test_a_nested_body_is_unwrapped_once_only(choices):
             "lifetime: input should be less than or equal to 52704000, not 52704001",
         ),
         (
-            {"cpu": -1, "memory": "all"},
+            {"cpu": [], "memory": "all"},
             (
-                "cpu: input should be greater than or equal to 0.01, not -1;"
+                "cpu: input should be a valid number, not [];"
                 " memory: input should be a valid number, not 'all'"
             ),
         ),
         (
+            {"cpu": -1, "memory": 0},
+            "cpu: allowed is 0.01 or more, not -1; memory: allowed is 0.01 or more, not 0",
+        ),
+        (
             {"resource_type": "container", "cpu": 1},
-            "cpu: oci has no limits for it here; leave it out",
+            "cpu: cannot be chosen here; leave it out",
         ),
         (
             {"provider": "local", "gpu": 1},
-            "gpu: local has no limits for it here; leave it out",
+            "gpu: cannot be chosen here; leave it out",
         ),
         ([1], "options are names with values, not [1]"),
         ("cpu=1", "options are names with values, not 'cpu=1'"),
@@ -200,12 +207,13 @@ def test_what_is_wrong_is_said_with_what_is_allowed(choices, options, message):
 def test_no_more_than_twenty_combinations_are_listed():
     where = [("oci", "container", f"d{number}") for number in range(50)]
     where.append(("local", "bare_metal", "last"))
-    many = [Choice(*one, "t", frozenset()) for one in where]
+    many = [Choice(*one, "t") for one in where]
     with pytest.raises(InvalidOptions) as refused:
         select({"provider": "oci", "deployment": "last"}, many)
-    assert str(refused.value).count(";") == 20
+    assert str(refused.value).count(";") == 21
     assert "oci container d19" in str(refused.value)
     assert "oci container d20" not in str(refused.value)
+    assert str(refused.value).endswith("; and 31 more")
 
 
 def test_a_hub_that_offers_nothing_says_so():

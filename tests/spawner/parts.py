@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from fakes import SCOPE, FakeProvider, plan_for
+from fakes import SCOPE, FakeProvider, free_limits, plan_for
 from jupyterhub import orm
 from jupyterhub.objects import Hub
 from jupyterhub.spawner import Spawner
@@ -40,7 +40,7 @@ from multiplespawner_core.spawner.child import ChildSpawner
 from multiplespawner_core.spawner.multiple import MultipleSpawner
 from multiplespawner_core.spawner.runtime import Runtime
 
-CHOICE = Choice("fake", "virtual_machine", "image", "fake", frozenset({"cpu", "memory"}))
+CHOICE = Choice("fake", "virtual_machine", "image", "fake", free_limits("cpu", "memory"))
 OPTIONS = {"provider": "fake", "resource_type": "virtual_machine", "deployment": "image"}
 
 
@@ -171,13 +171,16 @@ class FakeSite:
         self.child_kwargs: dict[str, Any] = {}
         self.requests = []
 
-    def select(self, options):
+    def select(self, options, user):
         request, choice = select(options, [CHOICE])
         self.requests.append(request)
         return request, choice
 
-    def choices(self):
+    def choices(self, user):
         return [CHOICE]
+
+    async def unavailable(self, choices, timeout):
+        return {}
 
     def budget(self, choice):
         return Budget(1, 2, 3, 4, 5)
@@ -185,7 +188,7 @@ class FakeSite:
     def http_timeout(self, choice):
         return 44
 
-    async def plan(self, request, owner):
+    async def plan(self, request, choice, owner):
         plan = await plan_for(self.provider)()
         return replace(
             plan,
@@ -194,9 +197,6 @@ class FakeSite:
             specification=Specification("virtual_machine", request.cpu, request.memory),
         )
 
-    async def authenticator(self, template):
-        return None
-
 
 class FakeRuntime(Runtime):
     """The hub's runtime around a real ledger and manager, and a provider with faults on demand."""
@@ -204,11 +204,18 @@ class FakeRuntime(Runtime):
     def __init__(self, directory, child_class=Child) -> None:
         self.ledger = Ledger.open("", directory)
         self.provider = TraitsProvider(made_by=MadeBy.PROVIDER)
-        self.site: Any = FakeSite(self.provider, child_class)
+        self.fake_site = FakeSite(self.provider, child_class)
         self.classes = {"spawner.parts.Child": Child}
         self.spawners: dict[Owner, Any] = {}
         self._revive = self.spawners.get
         self.manager = Manager(self.ledger, self._provider_of, self._cleanup, self._child_of)
+
+    @property
+    def site(self) -> Any:
+        return self.fake_site
+
+    async def fresh_site(self) -> Any:
+        return self.fake_site
 
     def _child_class(self, record):
         return self.classes[record.child["class"]]

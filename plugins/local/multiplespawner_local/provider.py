@@ -32,6 +32,7 @@ from multiplespawner_core import (
     ResourceState,
     Scope,
     Specification,
+    Storage,
     Transient,
 )
 from multiplespawner_local import child, processes
@@ -154,6 +155,8 @@ class LocalProvider(Provider):
             idempotent_create=IdempotentCreate.NAME,
             list_grace=0,
             sizes=self.limiter.sizes,
+            # Home directories are the machine's, and stay.
+            storage=(Storage.KEEP,),
             create_timeout=10,
             ready_timeout=10,
             poll_interval=1.0,
