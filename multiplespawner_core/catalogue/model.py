@@ -286,16 +286,27 @@ def _finding(document: Document, base: KeyPath, detail: ErrorDetails, *, flat: b
     steps = detail["loc"]
     if flat and steps[:1] == ("spawner",):
         steps = steps[1:]
-    path, kind = (*base, *steps), detail["type"]
-    if kind == "missing":
+    path = (*base, *steps)
+    if detail["type"] == "missing":
         return document.finding(path[:-1], f"the key {path[-1]!r} is missing")
+    message, hint = explain(detail, steps)
+    return document.finding(path, message, hint, at_key=detail["type"] == "extra_forbidden")
+
+
+def explain(detail: ErrorDetails, steps: tuple[int | str, ...]) -> tuple[str, str]:
+    """What is wrong, and what would be right.
+
+    Args:
+        detail: what pydantic found.
+        steps: where in a template it found it.
+    """
+    kind = detail["type"]
     if kind == "extra_forbidden":
-        hint = suggestion(str(path[-1]), _allowed_keys(steps))
-        return document.finding(path, "unknown key", hint, at_key=True)
+        return "unknown key", suggestion(str(steps[-1]), _allowed_keys(steps))
     if kind == FLAWED:
-        return document.finding(path, detail["msg"], detail["ctx"]["hint"])
+        return detail["msg"], detail["ctx"]["hint"]
     message = _EXPECTED.get(kind, detail["msg"])
-    return document.finding(path, f"{message}, but is {shown(detail['input'], path)}")
+    return f"{message}, but is {shown(detail['input'], steps)}", ""
 
 
 def _allowed_keys(steps: tuple[int | str, ...]) -> list[str]:
@@ -312,6 +323,7 @@ __all__ = (
     "Deployment",
     "Restricted",
     "Template",
+    "explain",
     "read_deployment",
     "read_template",
 )

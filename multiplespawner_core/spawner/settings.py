@@ -10,6 +10,7 @@ from traitlets import Dict, List, Unicode, default
 from traitlets.config import Config, Configurable
 
 from multiplespawner_core.catalogue.limits import Limits
+from multiplespawner_core.catalogue.model import explain
 from multiplespawner_core.contracts import Kind
 
 
@@ -131,10 +132,12 @@ def site_limits(settings: Settings) -> Limits:
     try:
         return Limits.model_validate(settings.limits)
     except ValidationError as error:
-        parts = [
-            f"{'.'.join(map(str, ('c.MultipleSpawner.limits', *detail['loc'])))}: {detail['msg']}"
-            for detail in error.errors(include_url=False)
-        ]
+        parts = []
+        for detail in error.errors(include_url=False):
+            steps = ("limits", *detail["loc"])
+            message, hint = explain(detail, steps)
+            place = ".".join(map(str, steps))
+            parts.append(f"c.MultipleSpawner.{place}: {message}{hint and f' ({hint})'}")
         raise ValueError("; ".join(parts)) from None
 
 

@@ -183,7 +183,7 @@ def free_limits(*sizes):
     return {n: one if n in settable else one.closed() for n, one in combined.items()}
 
 
-def plan_for(provider, *, lifetime=None, authenticator=None, configurer=None, budget=5.0):
+def plan_for(provider, *, lifetime=None, authenticator=None, configurer=None, budget=5.0, **plan):
     """A planner that asks the provider for its first offer."""
 
     async def planner():
@@ -202,6 +202,7 @@ def plan_for(provider, *, lifetime=None, authenticator=None, configurer=None, bu
             lifetime=lifetime,
             hub_connect_url=None,
             budget=Budget(budget, budget, budget, budget, budget),
+            **plan,
         )
 
     return planner

@@ -50,6 +50,7 @@ class Site:
 
     def __call__(self, config="", *, templates=TEMPLATES, deployments=DEPLOYMENTS, **kwargs):
         files = {
+            **kwargs.pop("more_files", {}),
             "spawner_templates.json": json.dumps(templates),
             "spawner_deployment.json": json.dumps(deployments),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
 from fakes import FakeProvider
@@ -12,6 +13,7 @@ from traitlets.config import Config
 
 from multiplespawner_core.catalogue import load, locate, resolve
 from multiplespawner_core.contracts import (
+    Authenticator,
     Availability,
     Capacity,
     Component,
@@ -23,7 +25,7 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
-from multiplespawner_core.selection.request import User
+from multiplespawner_core.selection.request import InvalidOptions, User
 
 ADA = Owner("ada")
 USER = User("ada")
@@ -51,20 +53,22 @@ class Registry:
 
 @pytest.fixture
 def site(tmp_path):
-    def make(**providers):
-        templates = [
+    def make(templates=({},), deployments=({"name": "image"},), config=None, **providers):
+        written = [
             {
                 "name": "T",
                 "resource_type": "virtual_machine",
                 "providers": list(providers),
                 "spawner": {"class": "simple", "kwargs": {"start_timeout": 7}},
+                **template,
             }
+            for template in templates
         ]
-        (tmp_path / "t.json").write_text(json.dumps(templates))
-        (tmp_path / "d.json").write_text(json.dumps({"virtual_machine": [{"name": "image"}]}))
+        (tmp_path / "t.json").write_text(json.dumps(written))
+        (tmp_path / "d.json").write_text(json.dumps({"virtual_machine": list(deployments)}))
         catalogue = load(locate({}, str(tmp_path / "t.json"), str(tmp_path / "d.json")))
         registry = Registry(**providers)
-        pool = Pool(registry, Config(), tmp_path, "i" * 32)
+        pool = Pool(registry, Config(config or {}), tmp_path, "i" * 32)
         return Site(resolve(catalogue, registry), pool)
 
     return make
@@ -160,3 +164,134 @@ async def test_a_startup_that_hangs_is_given_up_and_tried_again(site, monkeypatc
         await made.plan(request, choice, ADA)
     hangs.clear()
     assert (await made.plan(request, choice, ADA)).template == "T"
+
+
+STUDENTS = {"name": "Small", "limits": {"cpu": {"max": 1}}}
+RESEARCH = {"name": "Large", "limits": {"cpu": {"max": 8}}, "allowed_groups": ["research"]}
+
+
+@pytest.mark.parametrize(
+    ("user", "template"),
+    [
+        (User("ada"), "Small"),
+        (User("ada", frozenset({"research"})), "Large"),
+        (User("ada", frozenset({"teaching", "research"})), "Large"),
+        (User("research"), "Small"),
+    ],
+)
+async def test_the_first_template_that_the_user_may_use_starts_it(site, user, template):
+    made = site(templates=[RESEARCH, STUDENTS], fake=Healthy)
+    request, choice = made.select(OPTIONS, user)
+    assert choice.template == template
+    plan = await made.plan(request, choice, ADA)
+    assert plan.template == template
+    assert request.cpu == {"Small": 1, "Large": 8}[template]
+
+
+@pytest.mark.parametrize("where", ["template", "deployment"])
+@pytest.mark.parametrize(
+    ("restriction", "may"),
+    [
+        ({}, True),
+        ({"allowed_users": ["ada"]}, True),
+        ({"allowed_users": ["Ada"]}, False),
+        ({"allowed_users": []}, False),
+        ({"allowed_groups": ["research"]}, True),
+        ({"allowed_groups": ["teaching"]}, False),
+        ({"allowed_users": ["bob"], "allowed_groups": ["research"]}, True),
+        ({"allowed_users": ["bob"], "allowed_groups": ["ada"]}, False),
+    ],
+)
+def test_what_one_may_not_use_does_not_exist(site, where, restriction, may):
+    secret = {"name": "secret", **(restriction if where == "deployment" else {})}
+    templates = [{"name": "T", **(restriction if where == "template" else {})}]
+    made = site(templates=templates, deployments=[secret], fake=Healthy)
+    user = User("ada", frozenset({"research"}))
+    assert bool(made.choices(user)) is may
+    if not may:
+        with pytest.raises(InvalidOptions) as refused:
+            made.select({**OPTIONS, "deployment": "secret"}, user)
+        with pytest.raises(InvalidOptions) as unknown:
+            made.select({**OPTIONS, "deployment": "nowhere"}, user)
+        assert str(refused.value) == str(unknown.value)
+
+
+async def test_what_cannot_be_had_now_is_said(site):
+    class Full(Healthy):
+        async def offers(self, specification):
+            if specification.attributes.get("size") == "large":
+                return [Offer(SCOPE, "s", availability=Availability.NO_CAPACITY, reason="full")]
+            return [Offer(SCOPE, "s")]
+
+        deployment_schema: ClassVar = {"size": {"type": "string"}}
+
+    made = site(deployments=[{"name": "small"}, {"name": "big", "size": "large"}], fake=Full)
+    choices = made.choices(USER)
+    unavailable = await made.unavailable(choices, 5)
+    assert unavailable == {("fake", "virtual_machine", "big"): "full"}
+
+
+@pytest.mark.parametrize("defect", ["hangs", "raises"])
+async def test_a_provider_that_does_not_answer_is_taken_to_be_able(site, defect):
+    async def offers(self, specification):
+        if defect == "raises":
+            raise RuntimeError("token=SECRET")
+        await asyncio.Event().wait()
+
+    made = site(fake=broken(offers=offers))
+    assert await made.unavailable(made.choices(USER), 0.05) == {}
+
+
+async def test_many_deployments_ask_a_provider_once(site):
+    asked = []
+
+    async def offers(self, specification):
+        asked.append(specification)
+        return [Offer(SCOPE, "s")]
+
+    names = [{"name": f"image {number}"} for number in range(100)]
+    made = site(deployments=names, fake=broken(offers=offers))
+    await made.unavailable(made.choices(USER), 5)
+    assert len(asked) == 1
+
+
+def test_a_storage_that_the_provider_has_not_is_an_error_with_its_place(site):
+    made = site(templates=[{"storage": "keep"}], fake=Healthy)
+    assert made.choices(USER) == []
+    (problem,) = made.problems
+    assert str(problem).endswith(
+        "[0].providers[0]: provider 'fake': it has no storage of kind 'keep'; allowed: ephemeral"
+    )
+
+
+def test_a_gpu_that_the_provider_cannot_give_takes_the_choice_away(site):
+    made = site(templates=[{"limits": {"gpu": {"min": 1}}}], fake=Healthy)
+    assert made.choices(USER) == []
+    assert "gives no GPUs to servers" in str(made.problems[0])
+
+
+def test_a_deadline_of_ours_that_is_shorter_than_the_childs_is_said(site):
+    config = {"MultipleSpawner": {"start_timeout": 10}}
+    made = site(config=config, fake=Healthy)
+    assert len(made.choices(USER)) == 1
+    (problem,) = made.problems
+    assert problem.severity == "warning"
+    assert problem.path == "[0].spawner.kwargs.start_timeout"
+    assert "c.MultipleSpawner.start_timeout ends it after 10 s" in problem.message
+
+
+async def test_the_authenticator_of_an_earlier_version_of_a_template_is_another_one(tmp_path):
+    class Opens(Authenticator):
+        def __init__(self, level=0, **kwargs):
+            super().__init__(**kwargs)
+            self.level = level
+
+        async def prepare(self, intent): ...
+
+        async def open(self, intent, endpoint, keys): ...
+
+    pool = Pool(Registry(), Config(), tmp_path, "i" * 32)
+    first = pool.authenticator("T", Opens, {"level": 1})
+    second = pool.authenticator("T", Opens, {"level": 2})
+    assert (first.level, second.level) == (1, 2)
+    assert pool.authenticator("T", Opens, {"level": 1}) is first

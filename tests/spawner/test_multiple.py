@@ -9,11 +9,25 @@ import json
 import threading
 
 import pytest
+from fakes import FakeChild, plan_for
 from jupyterhub import orm
 from spawner.parts import OPTIONS, Child, FakeRuntime
 from tornado import web
+from traitlets import Unicode
+from traitlets.config import Config
 
-from multiplespawner_core.contracts import ConfigurationError, Owner, ResourceState
+from multiplespawner_core.contracts import (
+    Access,
+    Authenticator,
+    Component,
+    ConfigurationError,
+    Keys,
+    Owner,
+    ResourceState,
+)
+from multiplespawner_core.planning.pool import Pool
+from multiplespawner_core.plugins.registry import Registry
+from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import StartFailed
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.spawner import multiple
@@ -491,3 +505,36 @@ async def test_what_is_still_being_released_follows_the_name(make, runtime):
     await asyncio.wait_for(held.closed.wait(), 5)
     (row,) = await runtime.ledger.history(Owner("ada", "field"))
     assert row.phase is Phase.CLOSED
+
+
+async def test_an_authenticator_cleans_up_although_its_template_is_gone(tmp_path, runtime):
+    """Its class and what it was made with stand in the ledger, but no secret."""
+    cleaned = []
+
+    class Opens(Authenticator):
+        key_name = Unicode()
+        passphrase_token = Unicode()
+
+        async def prepare(self, intent):
+            return Keys()
+
+        async def open(self, intent, endpoint, keys):
+            return Access(endpoint)
+
+        async def cleanup(self, intent):
+            cleaned.append((self.key_name, self.passphrase_token))
+
+    kwargs = {"key_name": "id_ed25519", "passphrase_token": "SECRET"}
+    registry = Registry([])
+    registry.resolve = lambda kind, name, resource_type="": Component("opens", "x:Opens")
+    registry.load = lambda kind, component: Opens
+    runtime.pool = Pool(registry, Config(), tmp_path, "i" * 32)
+    runtime.registry = registry
+    opens = runtime.pool.authenticator("T", Opens, kwargs)
+    planner = plan_for(runtime.provider, authenticator=opens, authenticator_kwargs=kwargs)
+    resource = runtime.manager.begin(Owner("ada"), planner, FakeChild(), EventLog())
+    await asyncio.wait_for(asyncio.shield(resource.url), 5)
+    assert resource.record.authenticator_kwargs == {"key_name": "id_ed25519"}
+    await runtime.manager.release(resource, "it was stopped")
+    await asyncio.wait_for(resource.closed.wait(), 5)
+    assert cleaned == [("id_ed25519", "")]
