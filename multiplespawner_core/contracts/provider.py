@@ -122,7 +122,17 @@ class Provider(Plugin):
         return base
 
     async def extend(self, handle: Handle, deadline: datetime) -> None:
-        """Move the deadline wherever `create` wrote it; nothing by default."""
+        """Move the deadline wherever `create` wrote it; nothing by default.
+
+        Called while the server runs, for one handle never twice at once, with a moment (aware,
+        UTC) that is later than the one before. Returning means moved, everywhere: only then does
+        the core believe in the new end. After an error, or after 30 seconds, it keeps to the
+        earlier one, whatever was moved meanwhile; so a second call with the same or another later
+        moment must work. A release may begin while this runs, and `delete` is called then.
+
+        Raises:
+            ProviderError: not moved, or nobody knows; the user is told the message.
+        """
 
 
 __all__ = ("Provider",)

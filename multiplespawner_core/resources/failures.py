@@ -1,4 +1,4 @@
-"""What a user is told when a start fails; the rest goes to the log."""
+"""What a user is told when a start or an extension fails; the rest goes to the log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from multiplespawner_core.contracts import (
     Capacity,
     InvalidSpecification,
     MultipleSpawnerError,
+    OutcomeUnknown,
     ProviderError,
     Quota,
     Throttled,
+    Transient,
 )
 from multiplespawner_core.resources.record import Phase
 
@@ -22,11 +24,15 @@ _STEPS = {
     Phase.LAUNCHING: "starting the server",
 }
 
-_STATUS = ((InvalidSpecification, 400), (Capacity, 503), (Quota, 403), (Throttled, 503))
+_STATUS = (
+    (InvalidSpecification, 400),
+    (Quota, 403),
+    ((Capacity, OutcomeUnknown, Throttled, Transient), 503),
+)
 
 
-class StartFailed(MultipleSpawnerError):
-    """A start that failed, in words for the user who waits for it.
+class Failure(MultipleSpawnerError):
+    """What was asked for did not happen, in words for the user who waits for it.
 
     Args:
         message: for the user; names no secret.
@@ -41,6 +47,14 @@ class StartFailed(MultipleSpawnerError):
         self.status = status
 
 
+class StartFailed(Failure):
+    """A start that failed."""
+
+
+class NotExtended(Failure):
+    """The end of a server stays where it was."""
+
+
 class StartCancelled(StartFailed):
     """The server was stopped while it was starting."""
 
@@ -53,28 +67,50 @@ class ChildFailed(MultipleSpawnerError):
 
 
 def for_user(error: BaseException, phase: Phase, intent_id: str | None) -> StartFailed:
-    """Say `error` in words that are fit for the user.
-
-    The texts of our own errors are written for users. Anything else may hold a token or a path,
-    so only the step is named, and the id by which the administrator finds it in the log.
-    """
+    """Say why a start failed in words that are fit for the user."""
     if isinstance(error, StartFailed):
         return error
     step = _STEPS.get(phase, "preparing the start")
+    return StartFailed(*_told(error, step, "the start was given up", phase.value, intent_id))
+
+
+def of_extension(error: BaseException, intent_id: str) -> NotExtended:
+    """The same of an extension."""
+    if isinstance(error, NotExtended):
+        return error
+    return NotExtended(*_told(error, "moving the end", "it stays", "extension", intent_id))
+
+
+def _told(
+    error: BaseException, step: str, outcome: str, label: str, intent_id: str | None
+) -> tuple[str, str, int]:
+    """The texts of our own errors are written for users.
+
+    Anything else may hold a token or a path, so only the step is named, and the id by which the
+    administrator finds it in the log.
+    """
     # Two classes on Python 3.10.
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
-        message = f"{_sentence(step)} took too long, so the start was given up. Try again later."
-        return StartFailed(message, "timeout")
+        message = f"{_sentence(step)} took too long, so {outcome}. Try again later."
+        return message, "timeout", 503
     if isinstance(error, MultipleSpawnerError) and str(error):
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-        kind = type(error).__name__ if isinstance(error, ProviderError) else phase.value
-        return StartFailed(f"{_sentence(step)} failed: {error}", kind.lower(), status)
+        kind = type(error).__name__ if isinstance(error, ProviderError) else label
+        return f"{_sentence(step)} failed: {error}", kind.lower(), status
     hint = f" Tell your administrator the id {intent_id}." if intent_id else ""
-    return StartFailed(f"{_sentence(step)} failed for a technical reason.{hint}", phase.value)
+    return f"{_sentence(step)} failed for a technical reason.{hint}", label, 500
 
 
 def _sentence(step: str) -> str:
     return step[0].upper() + step[1:]
 
 
-__all__ = ("ChildFailed", "StartCancelled", "StartFailed", "for_user")
+__all__ = (
+    "ChildFailed",
+    "Failure",
+    "NotExtended",
+    "StartCancelled",
+    "StartFailed",
+    "for_user",
+    "of_extension",
+)

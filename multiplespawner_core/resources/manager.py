@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from multiplespawner_core.contracts import Owner, ProviderError, ResourceState
 from multiplespawner_core.resources import pipeline
 from multiplespawner_core.resources.child import Child
 from multiplespawner_core.resources.events import EventLog
-from multiplespawner_core.resources.failures import StartCancelled, for_user
+from multiplespawner_core.resources.failures import (
+    NotExtended,
+    StartCancelled,
+    for_user,
+    of_extension,
+)
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.pipeline import Planner
 from multiplespawner_core.resources.record import Phase, Record
@@ -29,6 +35,7 @@ EXPIRED = "its lifetime is over"
 
 _POLL_TIMEOUT = 30.0
 _VERIFY_TIMEOUT = 30.0
+_EXTEND_TIMEOUT = 30.0
 _POLL_INTERVAL = 10.0  # while the provider cannot say its own
 _AGAIN = 30.0  # until a release that broke off by a defect is begun anew
 _DRAIN_TIMEOUT = 20.0
@@ -150,6 +157,25 @@ class Manager:
         self.begin_release(resource, reason, status)
         await resource.released.wait()
 
+    async def extend(self, resource: Resource, new_end: Callable[[float], float]) -> float:
+        """Move the end of a running server to a later moment, and return that.
+
+        The provider moves its own deadline first: an end that it did not confirm does not count.
+        Goes on when the caller is cancelled, so that memory and ledger agree.
+
+        Args:
+            resource: which.
+            new_end: from the end to the later one, in seconds since the epoch. Asked while no
+                other extension of this server is under way; what it raises is passed on.
+
+        Raises:
+            NotExtended: the end stays where it was; the message says why.
+        """
+        task = asyncio.ensure_future(self._extend(resource, new_end))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
     def reassign(self, resource: Resource, owner: Owner) -> None:
         """Follow a server whose user was given another name, of which JupyterHub says nothing."""
         if resource.owner != owner:
@@ -249,9 +275,42 @@ class Manager:
         if resource.child is not None:
             await resource.child.notice()
 
+    async def _extend(self, resource: Resource, new_end: Callable[[float], float]) -> float:
+        async with resource.extending:
+            record = resource.record
+            if record is None or not resource.running:
+                raise NotExtended("The server does not run.", "extension", 404)
+            if record.expires_at is None:
+                raise NotExtended("The server has no end that could be moved.", "extension", 409)
+            moment = new_end(record.expires_at)
+            if not moment > record.expires_at:
+                raise NotExtended("An end is only moved to a later moment.", "extension", 400)
+            try:
+                await bounded(self._move_deadline(record, moment), _EXTEND_TIMEOUT)
+                if resource.running:
+                    await resource.commit(self.ledger, expires_at=moment)
+            except Exception as error:
+                _log.warning(
+                    "the end of %s of %s was not moved", resource.id, resource.owner,
+                    exc_info=error,
+                )  # fmt: skip
+                if resource.running:
+                    raise of_extension(error, resource.id) from error
+            if not resource.running:
+                raise NotExtended("The server ended before its end was moved.", "extension", 409)
+            self._timer.set(resource.id, moment)
+            return moment
+
+    async def _move_deadline(self, record: Record, moment: float) -> None:
+        provider = await self._provider_of(record)
+        assert record.handle is not None  # noqa: S101 - what runs has one
+        await provider.extend(record.handle, datetime.fromtimestamp(moment, timezone.utc))
+
     def _expire(self, intent_id: str) -> None:
         resource = self._resources.get(intent_id)
         if resource is not None:
+            # Begun here rather than in the task: no extension comes between.
+            self.begin_release(resource, EXPIRED)
             self._spawn(self._end(resource, EXPIRED, 0))
 
     async def _verify(self, resource: Resource, record: Record) -> None:

@@ -74,7 +74,7 @@ class _Steps:
 
     async def write_intent(self) -> None:
         """Commit intent, scope and token before the provider hears of them."""
-        plan = self._plan
+        plan, now = self._plan, time.time()
         record = Record(
             id=self._resource.id,
             installation_id=self._ledger.installation_id,
@@ -85,9 +85,9 @@ class _Steps:
             provider=plan.offer.scope.provider,
             offer=plan.offer,
             specification=plan.specification,
-            created_at=time.time(),
-            phase_deadline=time.time() + plan.budget.create,
-            expires_at=None if plan.lifetime is None else time.time() + plan.lifetime,
+            created_at=now,
+            phase_deadline=now + plan.budget.create,
+            expires_at=None if plan.lifetime is None else now + plan.lifetime,
             authenticator=_path(plan.authenticator),
             authenticator_kwargs=storable(plan.authenticator_kwargs, looks_secret),
         )

@@ -49,6 +49,7 @@ class Resource:
         watcher: looks after the child while it runs.
         release: gives everything back.
         left: work on the resource that is under way, or was left behind when it was cancelled.
+        extending: held while the end is moved, so that each extension sees the one before.
     """
 
     owner: Owner
@@ -67,6 +68,12 @@ class Resource:
     watcher: asyncio.Task[Any] | None = None
     release: asyncio.Task[Any] | None = None
     left: set[asyncio.Future[Any]] = field(default_factory=set)
+    extending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def running(self) -> bool:
+        """Whether its start has succeeded and its release has not begun."""
+        return self.phase is Phase.RUNNING and self.release is None
 
     async def commit(self, ledger: Ledger, **changes: Any) -> None:
         """Change fields of the record, in the ledger first."""

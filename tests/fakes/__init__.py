@@ -50,6 +50,7 @@ class FakeProvider(Provider):
         self.calls = []
         self.idempotent = IdempotentCreate.TOKEN
         self.slow_delete = 0
+        self.deadlines = {}
 
     def capabilities(self):
         return Capabilities(
@@ -96,6 +97,11 @@ class FakeProvider(Provider):
     async def delete(self, handle):
         fault = await self._enter("delete")
         self.cloud.pop(handle.id, None)
+        self._after(fault)
+
+    async def extend(self, handle, deadline):
+        fault = await self._enter("extend")
+        self.deadlines[handle.id] = deadline
         self._after(fault)
 
     async def list_owned(self, installation_id, scope):

@@ -7,7 +7,8 @@ import contextlib
 import time
 
 import pytest
-from fakes import FakeChild, FakeProvider, after, plan_for
+from fakes import FakeChild, after
+from resources.parts import ADA, Hub, closed
 
 from multiplespawner_core.contracts import (
     Access,
@@ -26,87 +27,11 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.resources import manager as manager_module
 from multiplespawner_core.resources import policy
-from multiplespawner_core.resources import release as release_module
-from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import ChildFailed, StartCancelled, StartFailed
-from multiplespawner_core.resources.ledger import Ledger
-from multiplespawner_core.resources.manager import Manager
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.resources.tables import intents
 
-ADA = Owner("ada")
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(policy, "pause", lambda failures, error=None: 0.01)
-    monkeypatch.setattr(release_module, "STOP_TIMEOUT", 0.5)
-    monkeypatch.setattr(release_module, "_CALL_TIMEOUT", 0.5)
-
-
-class Hub:
-    """A manager over a ledger on disk and a cloud that outlives both."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.cloud = {}
-        self.cleaned = []
-        self.revived = None
-        self.provider_error = None
-        self.open()
-
-    def open(self, serving=()):
-        self.provider = FakeProvider(self.cloud)
-        self.ledger = Ledger.open("", self.directory)
-        self.manager = Manager(
-            self.ledger, self._provider_of, self._cleanup, lambda _: self.revived
-        )
-        self.manager.recover(serving)
-
-    async def _provider_of(self, record):
-        if self.provider_error is not None:
-            raise self.provider_error
-        return self.provider
-
-    async def _cleanup(self, record):
-        self.cleaned.append(record.id)
-
-    def begin(self, child=None, owner=ADA, **plan):
-        self.child = child or FakeChild()
-        self.child._owner = owner
-        return self.manager.begin(owner, plan_for(self.provider, **plan), self.child, EventLog())
-
-    async def running(self, **options):
-        resource = self.begin(**options)
-        await asyncio.wait_for(asyncio.shield(resource.url), 5)
-        return resource
-
-    async def die(self):
-        """What SIGKILL leaves: every task gone, nothing finished, the lock free."""
-        self.manager._draining = True
-        for task in list(self.manager._tasks):
-            task.cancel()
-        await asyncio.sleep(0)
-        self.manager._timer.stop()
-        self.ledger.close()
-
-    async def rows(self, owner=ADA):
-        return await self.ledger.history(owner)
-
-
-@pytest.fixture
-async def hub(tmp_path):
-    hub = Hub(tmp_path / "state")
-    yield hub
-    hub.provider_error = None
-    hub.provider.faults.clear()
-    for gate in hub.provider.gates.values():
-        gate.set()
-    await hub.manager.shutdown()
-
-
-async def closed(resource):
-    await asyncio.wait_for(resource.closed.wait(), 5)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 async def test_a_start_runs_and_a_stop_gives_everything_back(hub):
