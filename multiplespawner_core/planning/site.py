@@ -155,6 +155,13 @@ class Site:
         resolved = self._templates.get(template)
         return {} if resolved is None else resolved.limits
 
+    def storage(self, template: str, provider: Provider) -> Storage:
+        """What becomes of users' files on what that provider made for a template, gone or not."""
+        resolved = self._templates.get(template)
+        offered = provider.capabilities().storage
+        wanted = None if resolved is None else resolved.template.storage
+        return offered[0] if wanted is None or wanted not in offered else wanted
+
     def budget(self, choice: Choice) -> Budget:
         """How long each phase of such a start may take."""
         return self._budget(self._options[_key(choice)])

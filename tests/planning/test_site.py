@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -22,6 +23,7 @@ from multiplespawner_core.contracts import (
     Owner,
     Quota,
     Scope,
+    Storage,
 )
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
@@ -295,3 +297,20 @@ async def test_the_authenticator_of_an_earlier_version_of_a_template_is_another_
     second = pool.authenticator("T", Opens, {"level": 2})
     assert (first.level, second.level) == (1, 2)
     assert pool.authenticator("T", Opens, {"level": 1}) is first
+
+
+class Keeping(Healthy):
+    def capabilities(self):
+        return replace(super().capabilities(), storage=(Storage.EPHEMERAL, Storage.KEEP))
+
+
+def test_what_becomes_of_files_follows_the_template_and_without_it_the_provider(site):
+    templates = [{"name": "kept", "storage": "keep"}, {"name": "usual"}]
+    made = site(templates=templates, fake=Keeping)
+    provider = made._pool.provider("fake", "virtual_machine")
+    assert made.storage("kept", provider) is Storage.KEEP
+    assert made.storage("usual", provider) is Storage.EPHEMERAL
+    assert made.storage("gone", provider) is Storage.EPHEMERAL
+    # The provider can no longer do what the template says.
+    other = Healthy(component="x", state_dir=None, installation_id="i", config=None)
+    assert made.storage("kept", other) is Storage.EPHEMERAL

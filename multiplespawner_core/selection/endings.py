@@ -1,0 +1,22 @@
+"""What the end of a server means for its user's files: the one place that says it in words."""
+
+from __future__ import annotations
+
+from multiplespawner_core.contracts import Storage
+
+_DELETED = {
+    "virtual_machine": "At the end the machine is deleted with every file on it.",
+    "container": "At the end the container is deleted with every file in it.",
+    "bare_metal": "At the end the server is stopped and its files are deleted.",
+}
+_KEPT = (
+    "At the end the server is stopped. Your files stay; running programs and unsaved work are lost."
+)
+
+
+def on_end(storage: Storage, resource_type: str) -> str:
+    """A text for users, to stand where they choose, wait for, extend and leave a server."""
+    return _KEPT if storage is Storage.KEEP else _DELETED[resource_type]
+
+
+__all__ = ("on_end",)
