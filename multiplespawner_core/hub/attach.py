@@ -5,8 +5,8 @@ class in the entry-point group ``jupyterhub.spawners`` (``jupyterhub/app.py``, `
 whichever is configured. Two methods of the application are therefore wrapped once, and do
 something only where the configured class is ours:
 
-* ``JupyterHub.init_handlers`` runs with configuration, database and event loop, before servers
-  are looked at;
+* ``JupyterHub.init_handlers`` runs with configuration, database, templates and event loop, before
+  the handlers are in use and before servers are looked at;
 * ``JupyterHub.cleanup`` runs when the hub ends.
 """
 
@@ -24,6 +24,8 @@ from jupyterhub.app import JupyterHub
 from multiplespawner_core.contracts import ConfigurationError, Owner
 from multiplespawner_core.spawner.multiple import MultipleSpawner, intent_of
 from multiplespawner_core.spawner.runtime import Runtime
+from multiplespawner_core.web.handlers import handlers
+from multiplespawner_core.web.home import Home
 
 _MARK = "_multiplespawner_attached"
 
@@ -53,6 +55,9 @@ def _starting(init_handlers: Callable[[Any], None]) -> Callable[[Any], None]:
             # First: some spawners bring handlers, which their import adds to JupyterHub's lists.
             _start(app)
         init_handlers(app)
+        runtime = app.__dict__.get("_multiplespawner")
+        if runtime is not None:
+            _answer(app, runtime)
 
     return wrapper
 
@@ -83,6 +88,14 @@ def _start(app: Any) -> None:
         app.exit(1)
     else:
         app.__dict__["_multiplespawner"] = runtime
+
+
+def _answer(app: Any, runtime: Runtime) -> None:
+    """Add our handlers before JupyterHub's, whose last ones answer everything with 404."""
+    home = Home(runtime)
+    home.install(app.tornado_settings)
+    ours = app.add_url_prefix(app.hub_prefix, handlers(runtime, home))
+    app.handlers = [*ours, *app.handlers]
 
 
 def _warn_of_typos(app: Any) -> None:

@@ -228,6 +228,11 @@ class MultipleSpawner(Settings, Spawner):
         return User(self.user.name, frozenset(group.name for group in self.user.groups))
 
     @property
+    def resource(self) -> Resource | None:
+        """What the manager holds of this server; None if there is nothing to be given back."""
+        return self._held()
+
+    @property
     def child(self) -> Spawner | None:
         """The child spawner, once it is built."""
         self._held()

@@ -17,8 +17,10 @@ from multiplespawner_core import MultipleSpawner, contracts
 from multiplespawner_core.catalogue import PLACEHOLDERS, Template
 from multiplespawner_core.plugins.discovery import State
 from multiplespawner_core.resources.record import Phase
+from multiplespawner_core.selection.endings import on_end
 from multiplespawner_core.selection.request import Request
 from multiplespawner_core.spawner.settings import Settings
+from multiplespawner_core.web.lifetime import Lifetime
 
 DOCS = PROJECT / "docs"
 EVERYTHING = [README, PLUGIN_README, *PAGES]
@@ -131,3 +133,13 @@ def test_durations_are_those_of_the_code():
     assert f"plus {multiple._MARGIN:.0f} seconds" in text
     assert f"after {policy.pause(1):.1f} seconds" in text
     assert f"up to {policy.LONGEST_PAUSE:.0f} seconds" in text
+    contract = " ".join(contracts.Provider.extend.__doc__.split())
+    assert f"after {manager._EXTEND_TIMEOUT:.0f} seconds, it keeps to the earlier one" in contract
+
+
+def test_endings_are_those_of_the_code():
+    text = page("lifetimes.md")
+    assert set(Lifetime(0, None, None, contracts.Storage.KEEP, "").model()) <= set(rows(text))
+    for resource_type in contracts.RESOURCE_TYPES:
+        ending = on_end(contracts.Storage.EPHEMERAL, resource_type)
+        assert ending.removeprefix("At the end ").removesuffix(".") in text

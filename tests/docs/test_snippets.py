@@ -14,13 +14,15 @@ import pytest
 from fakes import free_limits
 from snippets import PAGES, PLUGIN_README, PROJECT, README, snippets, toml, tomllib
 
-from multiplespawner_core import RESOURCE_TYPES
+from multiplespawner_core import RESOURCE_TYPES, Storage
 from multiplespawner_core.catalogue import Paths, load, resolve
 from multiplespawner_core.catalogue.document import parse
 from multiplespawner_core.plugins.discovery import discover, installed
 from multiplespawner_core.plugins.registry import Registry
 from multiplespawner_core.resources.ledger import Ledger
+from multiplespawner_core.selection.endings import on_end
 from multiplespawner_core.selection.request import Choice, select
+from multiplespawner_core.web.lifetime import Lifetime
 
 PAGES = [README, PLUGIN_README, *PAGES]
 KNOWN = {"", "console", "ini", "json", "python", "sql", "text", "toml", "yaml"}
@@ -38,6 +40,8 @@ def kind(snippet):
     value = parse(snippet.text, str(snippet)).value
     if isinstance(value, list):
         return "templates"
+    if "ends_at" in value:
+        return "lifetime"
     return "deployments" if set(value) <= set(RESOURCE_TYPES) else "options"
 
 
@@ -144,6 +148,14 @@ def test_rest_bodies_are_valid_options(snippet):
         "gpu": 0,
         "lifetime": 480,
     }
+
+
+def test_what_is_told_of_an_end_is_what_the_api_answers():
+    (snippet,) = files("lifetime")
+    told = Lifetime(0, 0, 0, Storage.KEEP, on_end(Storage.KEEP, "bare_metal")).model()
+    shown = json.loads(snippet.text)
+    assert list(shown) == list(told)
+    assert shown["on_end"] == told["on_end"]
 
 
 @each("python")

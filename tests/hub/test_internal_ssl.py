@@ -6,6 +6,7 @@ import ssl
 
 import httpx
 import pytest
+from ends import lifetime, path
 from harness import wait_for
 from site_fixture import phases, rows
 
@@ -50,3 +51,25 @@ def test_a_server_speaks_tls_with_the_hub_and_the_proxy_alone(site):
     hub.client.start("ada")
     assert hub.client.server_get("ada").json()["stub"]
     hub.client.stop("ada")
+
+
+@pytest.mark.essential
+def test_a_server_reads_its_end_behind_tls(tidy_site):
+    hub = tidy_site(internal_ssl=True)
+    hub.client.start("ada", {"lifetime": 60})
+    assert hub.client.request("POST", path("ada"), json={"minutes": 30}).is_success
+    (server,) = hub.server_processes()
+    environment = server.environ()
+    context = ssl.create_default_context(cafile=environment["JUPYTERHUB_SSL_CLIENT_CA"])
+    context.load_cert_chain(
+        environment["JUPYTERHUB_SSL_CERTFILE"], environment["JUPYTERHUB_SSL_KEYFILE"]
+    )
+    url = environment["JUPYTERHUB_API_URL"]
+    assert url.startswith("https://")
+    answer = httpx.get(
+        f"{url}{path('ada')}",
+        headers={"Authorization": f"token {environment['JUPYTERHUB_API_TOKEN']}"},
+        verify=context,
+        trust_env=False,
+    )
+    assert answer.json() == lifetime(hub)

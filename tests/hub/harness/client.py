@@ -204,5 +204,6 @@ class UserSession:
     @property
     def xsrf(self) -> str:
         """What the hub's forms and scripts send back; it changes at login."""
-        found = [c for c in self.http.cookies.jar if c.name == "_xsrf" and c.path == "/hub/"]
+        jar = self.http.cookies.jar
+        found = [c for c in jar if c.name == "_xsrf" and c.path.endswith("/hub/")]
         return found[-1].value or "" if found else ""

@@ -1,0 +1,1 @@
+"""What the hub answers to browsers and programs beyond JupyterHub's own pages and API."""
