@@ -40,6 +40,9 @@ MOST: Final[Mapping[str, float]] = {
 _TOLERANCE = 1e-9
 """Relative: in floating point three steps of 0.1 are not 0.3."""
 
+_MOST_VALUES = 1000
+"""So many values are listed in a schema where their step cannot be said exactly."""
+
 FLAWED = "flawed"
 
 
@@ -131,7 +134,7 @@ class Allowed:
     def refuse(self, value: float) -> str | None:
         """Why this value may not be had, and what may; None if it may."""
         if not self.settable:
-            if value == (self.minimum if self.default is None else self.default):
+            if value == self.given:
                 return None
             return f"{self.name}: cannot be chosen here; leave it out"
         too_much = self.maximum is not None and value > self.maximum
@@ -149,19 +152,38 @@ class Allowed:
             text += f" in steps of {_text(self.step)}"
         return text
 
+    @property
+    def given(self) -> float | None:
+        """What everybody gets who does not say; None leaves it to the provider."""
+        return 0 if self.name == "gpu" and self.default is None else self.default
+
+    def nearest(self, value: float) -> float | int:
+        """The allowed value that is nearest, or just below between two steps."""
+        return self.typed(_nearest(value, self.minimum, self.maximum, self.step))
+
     def schema(self) -> dict[str, Any]:
-        """As JSON Schema."""
+        """As JSON Schema; null stands for what a user gets who does not say."""
+        if not self.settable:
+            return {"enum": [None] if self.given is None else [None, self.typed(self.given)]}
         most = MOST[self.name] if self.maximum is None else self.maximum
         schema: dict[str, Any] = {
-            "type": "integer" if self.name in WHOLE else "number",
+            "type": ["integer" if self.name in WHOLE else "number", "null"],
             "minimum": self.typed(self.minimum),
             "maximum": self.typed(most),
         }
         if self.step is not None:
-            schema["multipleOf"] = self.typed(self.step)
+            schema |= self._steps(self.step)
         if self.default is not None:
             schema["default"] = self.typed(self.default)
         return schema
+
+    def _steps(self, step: float) -> dict[str, Any]:
+        """The values that are steps: listed where validators would divide 0.3 by 0.1."""
+        count = math.inf if self.maximum is None else (self.maximum - self.minimum) / step
+        if count >= _MOST_VALUES or (step * 2**20).is_integer():
+            return {"multipleOf": self.typed(step)}
+        values = (_clean(self.minimum + number * step) for number in range(round(count) + 1))
+        return {"enum": [None, *map(self.typed, values)]}
 
     def typed(self, value: float) -> float | int:
         """A value as people write it and JSON Schema wants it: 2 rather than 2.0."""
@@ -193,7 +215,7 @@ def _within(name: str, inner: Range | None, outer: Range | None) -> Allowed:
     maximum = _down(min(tops), step) if tops else None
     default = inner.default if inner.default is not None else outer.default
     if default is not None:
-        default = _down(max(minimum, default if maximum is None else min(default, maximum)), step)
+        default = _nearest(default, minimum, maximum, step)
     elif name == "lifetime":
         default = maximum
     elif name == "gpu":
@@ -250,6 +272,10 @@ def _down(value: float, step: float | None) -> float:
     if step is None or _multiple(value, step):
         return value
     return _clean(math.floor(value / step) * step)
+
+
+def _nearest(value: float, minimum: float, maximum: float | None, step: float | None) -> float:
+    return _down(max(minimum, value if maximum is None else min(value, maximum)), step)
 
 
 def _clean(value: float) -> float:

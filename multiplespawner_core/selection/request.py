@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from multiplespawner_core.catalogue.findings import nearest
 from multiplespawner_core.catalogue.limits import LEAST, MOST, QUANTITIES, Allowed
@@ -23,6 +23,14 @@ _FREE: Mapping[str, Allowed] = {name: Allowed(name, LEAST[name]) for name in QUA
 
 class InvalidOptions(MultipleSpawnerError):
     """What was asked for cannot be had; the message says what can."""
+
+
+def _as_integer(value: Any) -> Any:
+    # JSON has one kind of number: 2.0 is 2.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Whole = Annotated[int, BeforeValidator(_as_integer)]
 
 
 class Request(BaseModel):
@@ -45,8 +53,8 @@ class Request(BaseModel):
     deployment: str
     cpu: float | None = Field(default=None, le=MOST["cpu"], allow_inf_nan=False)
     memory: float | None = Field(default=None, le=MOST["memory"], allow_inf_nan=False)
-    gpu: int = Field(default=0, le=MOST["gpu"])
-    lifetime: int | None = Field(default=None, le=MOST["lifetime"])
+    gpu: _Whole = Field(default=0, le=MOST["gpu"])
+    lifetime: _Whole | None = Field(default=None, le=MOST["lifetime"])
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
     """The request that `options` mean, and the choice that it fits.
 
     What is missing of provider, type and deployment is taken from the first choice that fits the
-    rest; of a quantity that is missing the choice's default.
+    rest, sizes and lifetime included; of a quantity that is missing the choice's default.
 
     Args:
         options: JupyterHub's ``user_options``, from whichever door.
@@ -107,18 +115,24 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
         raise InvalidOptions(msg)
     options = unwrapped(options)
     _refuse_unknown(options)
-    wanted = {key: options[key] for key in WHERE if options.get(key) is not None}
+    given = {key: value for key, value in options.items() if value is not None}
+    wanted = {key: given[key] for key in WHERE if key in given}
     fitting = [c for c in choices if all(getattr(c, key) == wanted[key] for key in wanted)]
     if not fitting:
         raise InvalidOptions(_nothing_fits(wanted, choices))
-    choice = fitting[0]
-    given = {key: value for key, value in options.items() if value is not None}
-    given |= {key: getattr(choice, key) for key in WHERE}
     try:
-        request = Request.model_validate(given)
+        request = Request.model_validate({**given, **_where(fitting[0])})
     except ValidationError as error:
         raise InvalidOptions(_say(error)) from None
-    return _within(request, choice, given), choice
+    amounts: dict[str, float] = {
+        name: getattr(request, name) for name in QUANTITIES if name in given
+    }
+    for choice in fitting:
+        if not _beyond(choice, amounts):
+            return request.model_copy(update=_where(choice) | _defaults(choice, given)), choice
+    # What can be set at all tells more of what is allowed than what cannot.
+    told = max(fitting, key=lambda c: sum(c.limits[name].settable for name in amounts))
+    raise InvalidOptions("; ".join(_beyond(told, amounts)))
 
 
 def unwrapped(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,19 +143,22 @@ def unwrapped(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-def _within(request: Request, choice: Choice, given: Collection[str]) -> Request:
-    """The request with defaults for what was not given, and nothing beyond the limits."""
-    refused = []
-    defaults: dict[str, Any] = {}
-    for name, allowed in choice.limits.items():
-        if name in given:
-            refused.append(allowed.refuse(getattr(request, name)))
-        elif allowed.default is not None:
-            defaults[name] = allowed.typed(allowed.default)
-    messages = [message for message in refused if message]
-    if messages:
-        raise InvalidOptions("; ".join(messages))
-    return request.model_copy(update=defaults)
+def _where(choice: Choice) -> dict[str, Any]:
+    return dict(zip(WHERE, choice.where, strict=True))
+
+
+def _beyond(choice: Choice, amounts: Mapping[str, float]) -> list[str]:
+    """Why the choice does not allow these amounts."""
+    told = (choice.limits[name].refuse(value) for name, value in amounts.items())
+    return [message for message in told if message]
+
+
+def _defaults(choice: Choice, given: Collection[str]) -> dict[str, Any]:
+    return {
+        name: allowed.typed(allowed.default)
+        for name, allowed in choice.limits.items()
+        if name not in given and allowed.default is not None
+    }
 
 
 def _refuse_unknown(options: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from multiplespawner_core.catalogue.limits import Limits, combine
 from multiplespawner_core.selection.request import Choice, InvalidOptions, Request, select
 
 FIELDS = ["provider", "resource_type", "deployment", "cpu", "memory", "gpu", "lifetime"]
@@ -93,6 +94,61 @@ def test_what_was_selected_selects_itself_again(choices, data):
 )
 def test_what_is_missing_comes_from_the_first_choice_that_fits(choices, options, where):
     assert select(options, choices)[1].where == where
+
+
+def several():
+    """The same place twice, small and large, and one where nothing is to be set."""
+    closed = dict.fromkeys(["cpu", "memory", "gpu"])
+    ranges = {
+        "container": {"cpu": None, "memory": None, "gpu": None},
+        "small": {**closed, "cpu": {"max": 2, "default": 1}},
+        "large": {"cpu": {"min": 2, "max": 8}, "gpu": {"max": 4}},
+    }
+    return [
+        Choice("p", "container", name, name, combine(Limits.model_validate(given), Limits()))
+        for name, given in ranges.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "deployment", "cpu"),
+    [
+        ({}, "container", None),
+        ({"cpu": 1}, "small", 1),
+        ({"cpu": 2}, "small", 2),
+        ({"cpu": 4}, "large", 4),
+        ({"gpu": 0}, "container", None),
+        ({"gpu": 1}, "large", 2),
+        ({"gpu": 1, "cpu": 3}, "large", 3),
+        ({"deployment": "large", "cpu": 2}, "large", 2),
+    ],
+)
+def test_the_amounts_have_a_say_in_what_is_missing(options, deployment, cpu):
+    request, choice = select(options, several())
+    assert (choice.deployment, request.deployment, request.cpu) == (deployment, deployment, cpu)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cpu": 9}, "cpu: allowed is 0.01 to 2, not 9"),
+        ({"deployment": "large", "cpu": 1}, "cpu: allowed is 2 to 8, not 1"),
+        ({"cpu": 1, "gpu": 1}, "cpu: allowed is 2 to 8, not 1"),
+        ({"deployment": "container", "cpu": 0.01}, "cpu: cannot be chosen here; leave it out"),
+    ],
+)
+def test_what_no_choice_allows_is_refused_with_what_one_allows(options, message):
+    with pytest.raises(InvalidOptions) as refused:
+        select(options, several())
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("value", [2, 2.0])
+def test_a_whole_number_is_one_however_it_is_written(choices, value):
+    request, _ = select({"gpu": value, "lifetime": value}, choices)
+    assert (request.gpu, request.lifetime) == (2, 2)
+    assert isinstance(request.gpu, int)
+    assert isinstance(request.lifetime, int)
 
 
 def test_the_defaults(choices):
