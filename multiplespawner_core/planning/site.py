@@ -125,8 +125,8 @@ class Site:
     ) -> dict[tuple[str, str, str], str]:
         """Why some of the choices cannot be had now, in words for the user, by their ``where``.
 
-        Each is asked for at its defaults. A provider that does not answer in time is taken to be
-        able: the start will tell.
+        Each is asked for with the least that may be had of it, since less than the default may
+        do. A provider that does not answer in time is taken to be able: the start will tell.
 
         Args:
             choices: which to ask for.
@@ -136,7 +136,7 @@ class Site:
         asked: dict[tuple[str, str, str], asyncio.Task[str]] = {}
         for choice in choices:
             option = self._options[_key(choice)]
-            specification = _specification(option, _at_defaults(choice), option.attributes)
+            specification = _specification(option, _at_least(choice), option.attributes)
             # Many deployments ask the same of a provider.
             question = f"{id(option.provider)} {specification}"
             if question not in questions:
@@ -301,8 +301,14 @@ def _key(choice: Choice) -> _Key:
     return (*choice.where, choice.template)
 
 
-def _at_defaults(choice: Choice) -> Request:
-    return select(dict(zip(WHERE, choice.where, strict=True)), [choice])[0]
+def _at_least(choice: Choice) -> Request:
+    """A size without a default is the provider's to choose, whatever may be asked for."""
+    least = {
+        name: allowed.typed(allowed.minimum)
+        for name, allowed in choice.limits.items()
+        if allowed.settable and allowed.default is not None
+    }
+    return select({**dict(zip(WHERE, choice.where, strict=True)), **least}, [choice])[0]
 
 
 def _specification(option: Option, request: Request, attributes: Any) -> Specification:

@@ -32,4 +32,18 @@ def for_jupyterhub(failure: StartFailed) -> web.HTTPError:
     return error
 
 
-__all__ = ("for_jupyterhub",)
+def uncounted(handler: Any) -> None:
+    """Keep a refusal from counting against ``consecutive_failure_limit``.
+
+    JupyterHub 6 counts no error below 500. JupyterHub 5 counts every start that fails, when it
+    has failed (``handlers/base.py``, _track_failure_count): one is taken off before.
+
+    Args:
+        handler: of the request for the start; None where nobody asked by one.
+    """
+    if SpawnException is None and handler is not None:
+        settings = handler.settings
+        settings["failure_count"] = settings.get("failure_count", 0) - 1
+
+
+__all__ = ("for_jupyterhub", "uncounted")

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
@@ -25,12 +26,16 @@ from multiplespawner_core.selection import form
 from multiplespawner_core.selection.request import Choice, InvalidOptions, Request, User
 from multiplespawner_core.spawner import traits
 from multiplespawner_core.spawner.child import ChildSpawner
-from multiplespawner_core.spawner.errors import for_jupyterhub
+from multiplespawner_core.spawner.errors import for_jupyterhub, uncounted
 from multiplespawner_core.spawner.runtime import Runtime
 from multiplespawner_core.spawner.settings import Settings
 
-_OFFERS_WAIT = 2.0
-"""Seconds for which the form waits for what providers say of their capacity."""
+OFFERS_WAIT: Final = 2.0
+"""Seconds for which form and API wait for what providers say of their capacity."""
+
+_entered: ContextVar[Mapping[str, Any] | None] = ContextVar("entered", default=None)
+"""The fields of the request under way. If it is refused, JupyterHub renders the form once more,
+and for a named server by another Spawner, the default server's (``handlers/pages.py``, _post)."""
 
 _SETTLE = 5.0
 """Seconds for which a poll waits for a commit under way, or for the provider after a restart."""
@@ -92,7 +97,8 @@ class MultipleSpawner(Settings, Spawner):
         try:
             request, choice = site.select(options, self.chooser)
         except InvalidOptions as error:
-            raise for_jupyterhub(StartFailed(f"{error}.", "options", 400)) from None
+            uncounted(self.handler)
+            raise _refusal(error) from None
         self._set_timeout("start_timeout", site.budget(choice).total + _MARGIN)
         self._set_timeout("http_timeout", site.http_timeout(choice))
         return site, request, choice
@@ -298,14 +304,25 @@ async def _render_form(spawner: MultipleSpawner) -> str:
     last = stored if isinstance(stored, Mapping) else {}
     if not form.needed(choices, last):
         return ""
-    return form.render(choices, last, await site.unavailable(choices, _OFFERS_WAIT))
+    return form.render(
+        choices,
+        last,
+        await site.unavailable(choices, OFFERS_WAIT),
+        entered=_entered.get(),
+        script=form.script_url(spawner.hub.base_url),
+    )
 
 
 def _parse_form(data: Mapping[str, Any]) -> dict[str, Any]:
+    _entered.set(data)
     try:
         return form.parse(data)
     except InvalidOptions as error:
-        raise web.HTTPError(400, f"{error}") from None
+        raise _refusal(error) from None
 
 
-__all__ = ("MultipleSpawner", "intent_of")
+def _refusal(error: InvalidOptions) -> web.HTTPError:
+    return for_jupyterhub(StartFailed(f"{error}.", "options", 400))
+
+
+__all__ = ("OFFERS_WAIT", "MultipleSpawner", "intent_of")
