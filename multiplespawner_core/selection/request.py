@@ -137,9 +137,10 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
 
 def unwrapped(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """JupyterHub 5 hands a JupyterHub 6 body, ``{"user_options": {...}}``, through as it is."""
-    inner = options.get("user_options")
-    if isinstance(inner, Mapping) and set(options) <= {"user_options", "display_name"}:
-        return inner
+    if options and set(options) <= {"user_options", "display_name"}:
+        inner = options.get("user_options")
+        if inner is None or isinstance(inner, Mapping):
+            return inner or {}
     return options
 
 

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any, Final
 
 from jupyterhub.spawner import Spawner
@@ -97,11 +98,16 @@ class MultipleSpawner(Settings, Spawner):
         try:
             request, choice = site.select(options, self.chooser)
         except InvalidOptions as error:
-            uncounted(self.handler)
-            raise _refusal(error) from None
+            raise self._failed(_refused(error)) from None
         self._set_timeout("start_timeout", site.budget(choice).total + _MARGIN)
         self._set_timeout("http_timeout", site.http_timeout(choice))
         return site, request, choice
+
+    def _failed(self, failure: StartFailed) -> web.HTTPError:
+        """What ends a start; one that was refused is no failure of the hub's."""
+        if failure.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            uncounted(self.handler)
+        return for_jupyterhub(failure)
 
     def _set_timeout(self, name: str, seconds: float) -> None:
         """What the administrator sets for MultipleSpawner itself stands."""
@@ -134,7 +140,7 @@ class MultipleSpawner(Settings, Spawner):
             runtime.manager.begin_release(resource, "the start was cancelled", FAILED)
             raise
         except StartFailed as failure:
-            raise for_jupyterhub(failure) from None
+            raise self._failed(failure) from None
 
     async def stop(self, now: bool = False) -> None:
         """Release the resource; returns once the server has ended."""
@@ -318,11 +324,11 @@ def _parse_form(data: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return form.parse(data)
     except InvalidOptions as error:
-        raise _refusal(error) from None
+        raise for_jupyterhub(_refused(error)) from None
 
 
-def _refusal(error: InvalidOptions) -> web.HTTPError:
-    return for_jupyterhub(StartFailed(f"{error}.", "options", 400))
+def _refused(error: InvalidOptions) -> StartFailed:
+    return StartFailed(f"{error}.", "options", HTTPStatus.BAD_REQUEST)
 
 
 __all__ = ("OFFERS_WAIT", "MultipleSpawner", "intent_of")

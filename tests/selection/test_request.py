@@ -168,6 +168,13 @@ def test_the_bodies_of_jupyterhub_5_and_6_mean_the_same(choices, body):
     assert select(body, choices)[1].deployment == "scratch"
 
 
+@pytest.mark.parametrize(
+    "body", [{"user_options": None}, {"user_options": {}}, {"display_name": "my server"}]
+)
+def test_a_body_of_jupyterhub_6_without_options_says_nothing(choices, body):
+    assert select(body, choices) == select({}, choices)
+
+
 def test_a_nested_body_is_unwrapped_once_only(choices):
     with pytest.raises(InvalidOptions) as refused:
         select({"user_options": {"user_options": {}}}, choices)
