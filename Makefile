@@ -14,6 +14,8 @@ REPORTS := build/reports
 PYTEST_ARGS ?=
 
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# What an editable install copies.
+DATA := $(shell find $(wildcard plugins/*/etc plugins/*/share) -type f)
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 INSTALL = pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
 STEP := @scripts/step.sh
@@ -46,12 +48,12 @@ $(UV): constraints.txt
 	@touch $@
 
 # Without --quiet: uv shows progress bars, and this is what a newcomer looks at.
-$(VENV)/.stamp-demo: $(UV) $(PROJECTS) constraints.txt
+$(VENV)/.stamp-demo: $(UV) $(PROJECTS) $(DATA) constraints.txt
 	@echo "==> packages for the demo"
 	@$(UV) $(subst --quiet,,$(INSTALL)) --python $(BIN)/python -e '.[demo]' $(PLUGINS)
 	@touch $@
 
-$(VENV)/.stamp-dev: $(UV) $(PROJECTS) constraints.txt
+$(VENV)/.stamp-dev: $(UV) $(PROJECTS) $(DATA) constraints.txt
 	$(STEP) "packages for development" \
 		$(UV) $(INSTALL) --python $(BIN)/python -e '.[demo]' $(PLUGINS) --group dev
 	@touch $(VENV)/.stamp-demo $@

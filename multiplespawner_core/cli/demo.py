@@ -27,6 +27,7 @@ from multiplespawner_core.contracts import ConfigurationError
 _NEEDED = {
     "configurable-http-proxy": "configurable_http_proxy",
     "jupyterlab": "jupyterlab",
+    "multiplespawner-lab": "multiplespawner_lab",
     "multiplespawner-local": "multiplespawner_local",
     "rich": "rich",
 }

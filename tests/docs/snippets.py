@@ -14,7 +14,7 @@ else:
 
 PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
-PLUGIN_README = PROJECT / "plugins" / "local" / "README.md"
+PLUGIN_READMES = sorted(PROJECT.glob("plugins/*/README.md"))
 PAGES = sorted((PROJECT / "docs").glob("*.md"))
 
 _FENCE = re.compile(r"^( *)(`{3,})([^\n]*)\n(.*?)^\1\2`*$", re.MULTILINE | re.DOTALL)

@@ -8,8 +8,9 @@ import pytest
 import traitlist
 from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import ConfigurableHTTPProxy
+from multiplespawner_lab.extension import MultipleSpawnerLab
 from multiplespawner_local.provider import LocalProvider
-from snippets import PAGES, PLUGIN_README, PROJECT, README
+from snippets import PAGES, PLUGIN_READMES, PROJECT, README
 from traitlets import Unicode
 
 import multiplespawner_core
@@ -23,12 +24,13 @@ from multiplespawner_core.spawner.settings import Settings
 from multiplespawner_core.web.lifetime import Lifetime
 
 DOCS = PROJECT / "docs"
-EVERYTHING = [README, PLUGIN_README, *PAGES]
+EVERYTHING = [README, *PLUGIN_READMES, *PAGES]
 CLASSES = {
     "ConfigurableHTTPProxy": ConfigurableHTTPProxy,
     "JupyterHub": JupyterHub,
     "LocalProvider": LocalProvider,
     "MultipleSpawner": MultipleSpawner,
+    "MultipleSpawnerLab": MultipleSpawnerLab,
 }
 
 
@@ -41,7 +43,7 @@ def rows(text):
     return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("cls", [Settings, LocalProvider])
+@pytest.mark.parametrize("cls", [Settings, LocalProvider, MultipleSpawnerLab])
 def test_settings_are_documented_from_the_code(cls):
     target = f"{cls.__module__}:{cls.__name__}"
     assert f"```{{traits}} {target}\n" in page("settings.md")

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 from fakes import free_limits
-from snippets import PAGES, PLUGIN_README, PROJECT, README, snippets, toml, tomllib
+from snippets import PAGES, PLUGIN_READMES, PROJECT, README, snippets, toml, tomllib
 
 from multiplespawner_core import RESOURCE_TYPES, Storage
 from multiplespawner_core.catalogue import Paths, load, resolve
@@ -24,7 +24,7 @@ from multiplespawner_core.selection.endings import on_end
 from multiplespawner_core.selection.request import Choice, select
 from multiplespawner_core.web.lifetime import Lifetime
 
-PAGES = [README, PLUGIN_README, *PAGES]
+PAGES = [README, *PLUGIN_READMES, *PAGES]
 KNOWN = {"", "console", "ini", "json", "python", "sql", "text", "toml", "yaml"}
 DIRECTIVES = re.compile(r"\{(eval-rst|include|literalinclude|toctree|traits)\}")
 CHOICE = Choice("local", "bare_metal", "JupyterLab", "This machine", free_limits("cpu", "memory"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,10 @@ def metadata(project: Path) -> dict:
 
 
 DISTRIBUTIONS = [metadata(project)["name"] for project in PROJECTS]
+# Installed where notebooks run, and no plugin of the hub's.
+LAB = "multiplespawner-lab"
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 REPORT = """
 import importlib, json, pkgutil, sys
@@ -44,6 +49,7 @@ for module in modules:
 entry_points = distribution(sys.argv[1]).entry_points
 print(json.dumps({
     "file": package.__file__,
+    "version": distribution(sys.argv[1]).version,
     "modules": modules,
     "installed": sorted(d.name for d in distributions()),
     "entry_points": [[e.group, e.name, str(e.load())] for e in entry_points],
@@ -131,7 +137,7 @@ def test_each_alone_declares_all_that_it_imports(installed, name, tmp_path):
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_nothing_else_of_ours_comes_with_it(installed, name, tmp_path):
     ours = set(report(installed(name), name, tmp_path)["installed"]) & set(DISTRIBUTIONS)
-    assert ours == {name, DISTRIBUTIONS[0]}
+    assert ours == ({name} if name == LAB else {name, DISTRIBUTIONS[0]})
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -145,7 +151,7 @@ def test_entry_points(installed, name, tmp_path):
         for entry in entries
     } | {("console_scripts", script) for script in project.get("scripts", {})}
     assert {(group, entry) for group, entry, _ in found} == declared
-    assert declared
+    assert declared or name == LAB
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -159,6 +165,23 @@ def test_data_files_are_in_the_wheel(installed, name):
     }
     (site,) = installed(name).parent.glob("lib/python*/site-packages")
     assert not {file for file in wanted if not (site / file).is_file()}
+
+
+def test_jupyterlab_finds_both_parts_of_the_extension(wheels, tmp_path):
+    venv = tmp_path / "venv"
+    run(UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=tmp_path)
+    run(
+        UV, "pip", "install", "--quiet", "--python", venv / "bin/python", "--find-links", wheels,
+        "--constraint", PROJECT / "constraints.txt", LAB, "jupyterlab", cwd=tmp_path,
+    )  # fmt: skip
+    version = report(venv / "bin", LAB, tmp_path)["version"]
+    # They tell their findings on the error output, in colours.
+    both = ["sh", "-c", '"$@" 2>&1', "sh"]
+    in_lab = run(*both, venv / "bin/jupyter-labextension", "list", cwd=tmp_path)
+    assert f" {LAB} v{version} enabled OK (python, {LAB})\n" in _COLOUR.sub("", in_lab)
+    in_server = run(*both, venv / "bin/jupyter-server", "extension", "list", cwd=tmp_path)
+    assert " multiplespawner_lab enabled\n" in _COLOUR.sub("", in_server)
+    assert f" multiplespawner_lab {version} OK\n" in _COLOUR.sub("", in_server)
 
 
 def test_all_together_with_plain_pip(wheels, tmp_path):
