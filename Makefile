@@ -1,6 +1,7 @@
 # make setup       environment for working on this project, in .venv
 # make demo        a hub to try, on this machine; Ctrl-C ends it
 # make test        everything (what .ci/run runs); make test-quick: less than two minutes
+# make bench       what it costs, beside the bare child spawner and wrapspawner
 # make help        all targets
 
 PYTHON ?= python3
@@ -8,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 HUB5 := .venv-hub5
+BENCH := .venv-bench
 JUPYTERHUB5 := 5.5.4
 PYTHONS := 3.10 3.13
 REPORTS := build/reports
@@ -33,7 +35,7 @@ endif
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
-	packages test-pythons list-reports constraints clean
+	packages test-pythons list-reports bench constraints clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +75,15 @@ $(HUB5)/.stamp: $(VENV)/.stamp-dev
 	@$(UV) venv --quiet --python "$$($(BIN)/python scripts/find_python.py $*)" $(@D)
 	$(STEP) "packages for Python $*" \
 		$(UV) $(INSTALL) --python $(@D)/bin/python -e '.[demo]' $(PLUGINS) --group test
+	@touch $@
+
+# Of its own: other environments are tested without the peers that it is measured against.
+# Compiled as pip does it, or else the first imports would be measured slow.
+$(BENCH)/.stamp: $(VENV)/.stamp-dev
+	@rm -rf $(BENCH)
+	@$(UV) venv --quiet --python $(BIN)/python $(BENCH)
+	$(STEP) "packages for benchmarks" \
+		$(UV) $(INSTALL) --compile-bytecode --python $(BENCH)/bin/python -e . $(PLUGINS) --group bench
 	@touch $@
 
 $(NODE_PROXY):
@@ -150,12 +161,15 @@ list-reports: # what .ci/run expects to find
 
 # --- the rest ---
 
+bench: $(BENCH)/.stamp ## what it costs, beside its peers (BENCH_ARGS='starts --rounds 10')
+	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+
 # No index, path or comment goes into the file: it must read the same on every machine.
 constraints: $(UV) ## choose the newest versions of everything, into constraints.txt
 	@env -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_DEFAULT_INDEX -u UV_FIND_LINKS \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links \
-		$(PROJECTS) scripts/constraints.in --all-extras --group dev \
+		$(PROJECTS) scripts/constraints.in --all-extras --group dev --group bench \
 		$(patsubst plugins/%/pyproject.toml,--no-emit-package multiplespawner-%,$(wildcard plugins/*/pyproject.toml)) \
 		--no-emit-package multiplespawner-core --output-file constraints.txt
 	@! grep -nE '://|^-|^\.|@ ' constraints.txt
