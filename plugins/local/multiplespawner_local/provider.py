@@ -256,7 +256,7 @@ class LocalProvider(Provider):
         reservation = self._store.get(intent_id) if intent_id else None
         if reservation is None:
             raise NotFound("This server has no place on this machine any more.")
-        return [group / "cgroup.procs" for group in _recorded(intent_id, reservation.groups)]
+        return [tree.entrance(group) for group in _recorded(intent_id, reservation.groups)]
 
     def _handle(self, intent_id: str, reservation: Reservation | None) -> Handle:
         groups = list(reservation.groups) if reservation else []

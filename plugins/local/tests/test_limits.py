@@ -32,7 +32,7 @@ def group(limiter):
 
     def start(command, cpu=None, memory=None, then=None, **kwargs):
         limiter.prepare("key", cpu, memory)
-        files = [group / "cgroup.procs" for group in limiter.groups("key")]
+        files = [tree.entrance(group) for group in limiter.groups("key")]
         process = subprocess.Popen(
             command,
             preexec_fn=joining(files, then),  # noqa: PLW1509 - as the child does
@@ -141,9 +141,16 @@ def test_joins_before_privileges_are_dropped(limiter, group):
 
 
 def test_without_its_group_nothing_starts(limiter):
-    files = [group / "cgroup.procs" for group in limiter.groups("missing")]
+    files = [tree.entrance(group) for group in limiter.groups("missing")]
     with pytest.raises(subprocess.SubprocessError):
         subprocess.Popen(["/bin/true"], preexec_fn=joining(files, None))  # noqa: PLW1509
+
+
+def test_a_process_is_in_every_group_once_it_runs(limiter, group):
+    process = group(["/bin/sleep", "60"])
+    assert {tree.entrance(one).name for one in limiter.groups("key")} == {"tasks"}
+    for one in limiter.groups("key"):
+        assert (one / "cgroup.procs").read_text().split() == [str(process.pid)]
 
 
 def test_auto_takes_version_1_where_it_can_be_written(limiter, installation):
@@ -185,6 +192,7 @@ def test_version_2_writes_its_limits(version_2, installation):
     assert group == root / "hub" / "multiplespawner" / installation[:8] / "key"
     assert (group / "memory.max").read_text() == str(GB)
     assert (group / "cpu.max").read_text() == "150000 100000"
+    assert tree.entrance(group) == group / "cgroup.procs"
     for above in (root / "hub", group.parent.parent, group.parent):
         assert (above / "cgroup.subtree_control").read_text() == "+memory +cpu"
     assert not (group / "cgroup.subtree_control").exists()

@@ -24,6 +24,17 @@ def processes(groups: Sequence[Path]) -> set[int]:
     return {pid for pid in found if is_running(pid)}
 
 
+def entrance(group: Path) -> Path:
+    """The file by which a process that has one thread enters a group.
+
+    Version 1 has one for threads. What is written to ``cgroup.procs`` waits until no process of
+    the machine can fork, some 10 ms and more (``cgroup_procs_write_start`` in the kernel), and
+    the hub's event loop waits for the child that it has forked.
+    """
+    thread = group / "tasks"
+    return thread if thread.exists() else group / "cgroup.procs"
+
+
 def kill(groups: Sequence[Path], timeout: float = 5) -> bool:
     """End every process in the groups, whatever it forks meanwhile; False if some remain."""
     deadline = time.monotonic() + timeout
@@ -126,4 +137,4 @@ def _remove_all(group: Path) -> bool:
     return True
 
 
-__all__ = ("kill", "processes", "remove", "remove_empty", "rmdir")
+__all__ = ("entrance", "kill", "processes", "remove", "remove_empty", "rmdir")
