@@ -58,6 +58,9 @@ class Reservation:
 class Store:
     """The reservations of one state directory, shared by every process that uses it.
 
+    They outlive the hub but need not outlive the machine, so nothing waits for the disk: what was
+    reserved before the last boot counts for nothing.
+
     Args:
         directory: made with mode 0700.
     """
@@ -86,7 +89,7 @@ class Store:
         return self._read(self._path(intent_id))
 
     def put(self, reservation: Reservation) -> None:
-        """Write it durably: after a crash there is either all of it or nothing."""
+        """Write it: whoever reads meanwhile finds all of it or nothing."""
         path = self._path(reservation.intent_id)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory.chmod(0o700)
@@ -94,16 +97,10 @@ class Store:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:
             json.dump(asdict(reservation), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
         draft.replace(path)
-        self._sync()
 
     def remove(self, intent_id: str) -> None:
-        path = self._path(intent_id)
-        if path.exists():
-            path.unlink(missing_ok=True)
-            self._sync()
+        self._path(intent_id).unlink(missing_ok=True)
         self._reported.discard(intent_id)
 
     def _path(self, intent_id: str) -> Path:
@@ -112,13 +109,6 @@ class Store:
             raise ValueError(message)
         return self._directory / f"{intent_id}{_SUFFIX}"
 
-    def _sync(self) -> None:
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def _read(self, path: Path) -> Reservation | None:
         try:
             written = path.stat().st_mtime
@@ -126,8 +116,9 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
-            self._report(path, error)
-        now = written > psutil.boot_time()
+            now = written > psutil.boot_time()
+            if now:
+                self._report(path, error)
         return Reservation(path.stem, boot_id=boot_id() if now else "", readable=False)
 
     def _report(self, path: Path, error: Exception) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import uuid
@@ -226,6 +227,17 @@ async def test_a_damaged_reservation_is_reported_and_counts_as_everything(
     [broken] = [one for one in owned if one.intent_id == "broken"]
     await provider.delete(broken.handle)
     await provider.create(make_intent(memory=1), keys)
+
+
+async def test_what_a_power_cut_left_of_a_reservation_counts_for_nothing(
+    provider, make_intent, keys, tmp_path, caplog
+):
+    path = tmp_path / "reservations" / "broken.json"
+    path.parent.mkdir(mode=0o700)
+    path.touch()
+    os.utime(path, (0, psutil.boot_time() - 1))
+    await provider.create(make_intent(memory=4), keys)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
