@@ -65,6 +65,7 @@ class _Steps:
         self._plan = plan
         self._ledger = ledger
         self._keys = Keys()
+        self._handle: Handle | None = None
 
     @property
     def _record(self) -> Record:
@@ -121,7 +122,7 @@ class _Steps:
         expect(handle, Handle, plan.provider, "create")
         if plan.made_by_child:
             expect(handle.endpoint, Endpoint, plan.provider, "create: Handle.endpoint")
-        await self._commit(handle=handle)
+        self._handle = handle
         return handle
 
     async def wait_until_ready(self, handle: Handle) -> Endpoint:
@@ -203,7 +204,9 @@ class _Steps:
 
     async def _enter(self, phase: Phase, budget: float) -> None:
         self._resource.phase = phase
-        await self._commit(phase=phase, phase_deadline=time.time() + budget)
+        # The handle stands in the same commit, which waits for the disk, instead of in its own:
+        # whatever follows a create begins with this.
+        await self._commit(phase=phase, phase_deadline=time.time() + budget, handle=self._handle)
 
     async def _commit(self, **changes: Any) -> None:
         await self._resource.commit(self._ledger, **changes)
