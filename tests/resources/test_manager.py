@@ -63,6 +63,18 @@ async def test_intent_scope_and_token_are_committed_before_the_provider_hears(hu
     await resource.url
 
 
+async def test_the_handle_is_committed_before_anything_else_is_done_with_it(hub):
+    gate = hub.provider.gates["describe"] = asyncio.Event()
+    resource = hub.begin()
+    while "describe" not in hub.provider.calls:
+        await asyncio.sleep(0)
+    (row,) = await hub.rows()
+    assert row.phase is Phase.WAITING
+    assert row.handle.id in hub.cloud
+    gate.set()
+    await resource.url
+
+
 async def test_the_token_is_a_function_of_intent_and_attempt(hub):
     record = (await hub.running()).record
     other = type(record)(**{**vars(record), "attempt": 2})

@@ -51,15 +51,17 @@ def members(snapshot: Snapshot, intent_id: str, *, same_user: bool) -> list[psut
     A process of the hub's own user counts only where servers may run as that user. The hub and
     what it descends from never count, even where the hub was started from a notebook's terminal.
     """
-    spared = protected()
-    below: dict[int, list[int]] = defaultdict(list)
-    for pid, seen in snapshot.items():
-        below[seen.parent].append(pid)
     waiting = [
         pid
         for pid, seen in snapshot.items()
         if seen.intent == intent_id and (same_user or seen.uid != os.getuid())
     ]
+    if not waiting:
+        return []
+    spared = protected()
+    below: dict[int, list[int]] = defaultdict(list)
+    for pid, seen in snapshot.items():
+        below[seen.parent].append(pid)
     found: dict[int, psutil.Process] = {}
     while waiting:
         pid = waiting.pop()

@@ -207,7 +207,15 @@ class LocalProvider(Provider):
         """End the whole tree, the hard way; stopping it gently is the child's business."""
         self._require_here(handle.scope)
         groups, same_user = await self._place(handle)
-        await self._in_thread(partial(_end, handle.id, groups, same_user=same_user))
+        ended = await self._in_thread(_end, groups)
+        # Nothing can enter the groups any more; what was not in them has the mark. Looked for
+        # together with others that are deleted now.
+        snapshot = await self._scanner.snapshot()
+        if processes.members(snapshot, handle.id, same_user=same_user):
+            kill = partial(processes.kill_marked, handle.id, same_user=same_user)
+            ended = await self._in_thread(kill) and ended
+        if not ended:
+            raise Transient("Some processes of this server have not ended yet.")
         await self._at_desk(self._store.remove, handle.id)
 
     async def list_owned(self, installation_id: str, scope: Scope) -> Sequence[Owned]:
@@ -319,14 +327,10 @@ def _recorded(intent_id: str, groups: Sequence[str]) -> list[Path]:
     return [path for path in map(Path, groups) if is_group_of(path, intent_id)]
 
 
-def _end(intent_id: str, groups: Sequence[Path], *, same_user: bool) -> None:
-    """Kill, then take the groups away, so that nothing can enter them, then look once more."""
+def _end(groups: Sequence[Path]) -> bool:
+    """Kill, then take the groups away, so that nothing can enter them."""
     ended = tree.kill(groups)
-    ended = processes.kill_marked(intent_id, same_user=same_user) and ended
-    ended = remove_groups(groups) and ended
-    ended = processes.kill_marked(intent_id, same_user=same_user) and ended
-    if not ended:
-        raise Transient("Some processes of this server have not ended yet.")
+    return remove_groups(groups) and ended
 
 
 __all__ = ("LocalProvider",)
