@@ -33,6 +33,16 @@ from multiplespawner_core import (
 SLEEP = ("/bin/sleep", "60")
 
 
+class CountingScanner:
+    def __init__(self, scanner):
+        self.count = 0
+        self._snapshot = scanner.snapshot
+
+    async def __call__(self):
+        self.count += 1
+        return await self._snapshot()
+
+
 def bare_metal(cpu=None, memory=None, gpu=0):
     return Specification("bare_metal", cpu, memory, gpu)
 
@@ -144,6 +154,27 @@ async def test_delete_ends_the_whole_tree(provider, make_intent, keys, run):
     assert not [one for one in family if processes.is_running(one.pid)]
     assert (await provider.describe(handle)).state is ResourceState.GONE
     assert await provider.find(intent, provider.scope) == []
+
+
+async def test_what_a_delete_has_seen_counts_for_one_answer(provider, make_intent, keys, run):
+    intent = make_intent()
+    handle = await provider.create(intent, keys)
+    await provider.delete(handle)
+    looks = provider._scanner.snapshot = CountingScanner(provider._scanner)
+    assert (await provider.describe(handle)).state is ResourceState.GONE
+    assert looks.count == 0
+    assert (await provider.describe(handle)).state is ResourceState.GONE
+    assert looks.count == 1
+
+
+async def test_what_a_delete_has_seen_does_not_count_for_what_is_made_after_it(
+    provider, make_intent, keys, run
+):
+    intent = make_intent()
+    await provider.delete(await provider.create(intent, keys))
+    handle = await provider.create(intent, keys)
+    run(provider, intent, *SLEEP)
+    assert (await provider.describe(handle)).state is ResourceState.READY
 
 
 async def test_after_a_restart_the_reservations_are_there(make_provider, make_intent, keys):
