@@ -368,7 +368,13 @@ def _configured(config: Any, cls: type[Any], name: str) -> Any:
         if name in section:
             return section[name]
     trait = cls.class_traits().get(name)
-    return _CHILD_DEFAULTS[name] if trait is None else trait.default()
+    if trait is None:
+        return _CHILD_DEFAULTS[name]
+    try:
+        # As a method decides it (traitlets' `@default`), which the trait itself does not know.
+        return cls.__new__(cls).trait_defaults(name)
+    except Exception:  # noqa: BLE001 - the method may need what only a real instance has
+        return trait.default()
 
 
 def _section(config: Any, name: str) -> Mapping[str, Any]:

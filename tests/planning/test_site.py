@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from fakes import FakeProvider
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from traitlets import default
 from traitlets.config import Config
 
 from multiplespawner_core.catalogue import load, locate, resolve
@@ -136,6 +137,21 @@ async def test_what_no_offer_means(site, answer, error, message):
     made = site(fake=offering(answer))
     with pytest.raises(error, match=message):
         await made.plan(*made.select(OPTIONS, USER), ADA)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"),
+    [(lambda self: 7, 7), (lambda self: len(self.user.name), 60)],
+    ids=["decided by a method", "by one that needs an instance"],
+)
+def test_a_childs_own_default_is_its_budget(site, timeout, seconds):
+    child = type(
+        "Child", (SimpleLocalProcessSpawner,), {"_timeout": default("start_timeout")(timeout)}
+    )
+    fake = broken(child_class=lambda self, base: child)
+    made = site(templates=[{"spawner": {"class": "simple"}}], fake=fake)
+    _, choice = made.select(OPTIONS, USER)
+    assert made.budget(choice).launch == seconds
 
 
 async def test_the_first_offer_that_can_be_had_is_taken(site):
