@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from traitlets import HasTraits
+
 from multiplespawner_core.catalogue import (
     Finding,
     Resolution,
@@ -372,7 +374,8 @@ def _configured(config: Any, cls: type[Any], name: str) -> Any:
         return _CHILD_DEFAULTS[name]
     try:
         # As a method decides it (traitlets' `@default`), which the trait itself does not know.
-        return cls.__new__(cls).trait_defaults(name)
+        blank: Any = HasTraits.__new__(cls)
+        return blank.trait_defaults(name)
     except Exception:  # noqa: BLE001 - the method may need what only a real instance has
         return trait.default()
 
