@@ -35,10 +35,10 @@ endif
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
-	packages test-pythons list-reports bench constraints clean
+	jupyterhub-suite test-matrix packages test-pythons list-reports bench constraints clean
 
 help:
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environments ---
 
@@ -100,7 +100,7 @@ demo: $(VENV)/.stamp-demo ## a hub to try, on this machine (DEMO_ARGS='--port 81
 
 # --- checks ---
 
-test: lint types imports docs unit hub hub5 browser packages test-pythons ## everything
+test: lint types imports docs unit hub hub5 jupyterhub-suite browser packages test-pythons ## everything
 
 test-quick: setup ## lint, types and unit tests: less than two minutes
 	$(STEP) "lint" $(BIN)/ruff check --quiet .
@@ -137,6 +137,14 @@ hub5: $(HUB5)/.stamp $(NODE_PROXY) ## the essential ones against JupyterHub 5
 	$(STEP) "hub tests on JupyterHub $(JUPYTERHUB5)" $(HUB5)/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/hub5.xml -m "essential and not browser" $(PYTEST_ARGS)
 
+jupyterhub-suite: setup $(NODE_PROXY) ## JupyterHub's own tests around MultipleSpawner
+	$(STEP) "JupyterHub's tests around MultipleSpawner" \
+		$(BIN)/python tests/jupyterhub_suite/run.py jupyterhub-suite
+
+test-matrix: setup $(HUB5)/.stamp $(NODE_PROXY) ## the same on both JupyterHubs, with and without SSL: 45 minutes
+	$(STEP) "JupyterHub's tests with and without MultipleSpawner" \
+		$(BIN)/python tests/jupyterhub_suite/matrix.py $(BIN)/python $(HUB5)/bin/python
+
 browser: setup ## tests with a real browser
 	@scripts/system_packages.sh chromium
 	$(STEP) "browser tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/browser.xml \
@@ -157,7 +165,7 @@ unit-on-%: .venv-py%/.stamp
 		--junitxml $(REPORTS)/python$*.xml -m "not hub and not browser and not packages" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find
-	@echo unit hub hub5 browser packages $(addprefix python,$(FOUND_PYTHONS))
+	@echo unit hub hub5 jupyterhub-suite browser packages $(addprefix python,$(FOUND_PYTHONS))
 
 # --- the rest ---
 
