@@ -13,6 +13,7 @@ from typing import Any, Final
 from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
 from tornado import web
+from tornado.ioloop import IOLoop
 from traitlets import Any as Anything
 from traitlets import default
 
@@ -176,6 +177,16 @@ class MultipleSpawner(Settings, Spawner):
         """Every event of the start under way from its first one on, for each page that looks."""
         async for event in self._events.follow():
             yield event
+
+    def add_poll_callback(self, callback: Any, *args: Any, **kwargs: Any) -> None:
+        """Call back when the server ends, also where it has ended already.
+
+        JupyterHub asks for this last, once the proxy knows the server. An end before that was
+        told to nobody, and has stopped JupyterHub's own polling.
+        """
+        super().add_poll_callback(callback, *args, **kwargs)
+        if self._resource is not None and self._resource.poll() is not None:
+            IOLoop.current().add_callback(self.poll_and_notify)
 
     # -- state ----------------------------------------------------------------------------------
 

@@ -289,6 +289,22 @@ async def test_a_server_that_ends_by_itself_is_noticed(make, runtime):
     assert await outer.poll() == 1
 
 
+async def test_an_end_before_jupyterhub_asks_to_be_told_is_told_all_the_same(make, runtime):
+    """JupyterHub registers its callback only once the proxy knows the server."""
+    outer = make()
+    await start(outer)
+    outer.start_polling()
+    outer.child.status = 1
+    await asyncio.wait_for(outer._resource.closed.wait(), 5)
+    while outer._poll_callback is not None:
+        await asyncio.sleep(0.01)
+    noticed = []
+    outer.add_poll_callback(noticed.append, "ada")
+    assert noticed == []
+    await asyncio.sleep(0.1)
+    assert noticed == ["ada"]
+
+
 async def test_poll_and_url_never_raise_where_nothing_can_be_looked_up(ada, monkeypatch):
     def refuse(spawner):
         raise ConfigurationError("another hub uses the ledger")
