@@ -8,6 +8,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jupyterhub.spawner import Spawner
 
@@ -19,7 +20,7 @@ from multiplespawner_core.planning.plan import Placeholders, Plan
 from multiplespawner_core.resources.child import Launch
 from multiplespawner_core.resources.failures import ChildFailed
 from multiplespawner_core.resources.storable import storable
-from multiplespawner_core.resources.timing import end
+from multiplespawner_core.resources.timing import bounded, end
 from multiplespawner_core.spawner import traits
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 _LOW, _HIGH = 70.0, 95.0
 """Between these percents lies the child's own progress."""
+
+_LARGEST_STATUS = 2**31 - 1
+"""What every database stores; operating systems know no larger one."""
+
+_POLL_TIMEOUT = 10.0
+"""Seconds for which a stop asks whether there is anything to stop."""
 
 START_ONLY = frozenset({"args", "cmd", "env", "environment", "shell_cmd", "user_options"})
 """Traits that only matter while a server starts: not stored, since they may hold secrets."""
@@ -111,7 +118,9 @@ class ChildSpawner:
         if self._child is None:
             return None
         status = await _await(self._child.poll())
-        return status if status is None or isinstance(status, int) else 1
+        if status is None or (isinstance(status, int) and abs(status) <= _LARGEST_STATUS):
+            return status
+        return 1
 
     async def stop(self) -> None:
         """Stop the child, if it was built and still runs, or if nobody knows."""
@@ -136,7 +145,7 @@ class ChildSpawner:
 
     async def _may_run(self) -> bool:
         try:
-            return await self.poll() is None
+            return await bounded(self.poll(), _POLL_TIMEOUT) is None
         except Exception as error:  # noqa: BLE001 - a poll that fails proves nothing
             _log.warning("%s: its poll failed: %r", type(self._child).__name__, error)
             return True
@@ -165,8 +174,10 @@ class ChildSpawner:
         child.cert_paths = await _await(child.move_certs(paths))
 
     def _url(self, child: Spawner, result: Any) -> str:
-        if isinstance(result, str) and result:
-            return result
+        if isinstance(result, str):
+            if _names_a_place(result):
+                return result
+            result = ()
         if result is None:
             # Spawners from before JupyterHub 0.7 leave it in their own traits.
             result = (child.ip, child.port)
@@ -177,6 +188,13 @@ class ChildSpawner:
         scheme = "https" if child.internal_ssl else "http"
         host = f"[{address}]" if ":" in address else address
         return f"{scheme}://{host}:{int(port)}"
+
+
+def _names_a_place(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).netloc)
+    except ValueError:
+        return False
 
 
 def _given(plan: Plan, launch: Launch) -> Mapping[str, Any]:
@@ -212,6 +230,8 @@ async def _pass_on(child: Spawner, launch: Launch) -> None:
             async for event in events:
                 if isinstance(event, Mapping) and not event.get("failed"):
                     launch.events.add_from_child(event, _LOW, _HIGH)
+                # A generator that never waits must not keep everybody else from running.
+                await asyncio.sleep(0)
     except Exception as error:  # noqa: BLE001
         _log.debug("progress of %s ended with %r", type(child).__name__, error)
 

@@ -13,6 +13,7 @@ from traitlets import Bool, Dict, default
 
 from multiplespawner_core.contracts import ConfigurationError
 from multiplespawner_core.resources.failures import ChildFailed
+from multiplespawner_core.spawner import child as child_module
 from multiplespawner_core.spawner import traits
 from multiplespawner_core.spawner.child import ChildSpawner
 from multiplespawner_core.spawner.multiple import MultipleSpawner
@@ -438,7 +439,7 @@ async def test_a_child_from_before_jupyterhub_07_leaves_the_address_in_its_trait
     assert url == "http://192.0.2.5:8888"
 
 
-@pytest.mark.parametrize("result", [None, False, "", (), ("", 1), ("host", 0)])
+@pytest.mark.parametrize("result", [None, False, "", (), ("", 1), ("host", 0), "host", "http://["])
 async def test_a_child_that_does_not_say_where_has_not_started(ada, result):
     with pytest.raises(ConfigurationError, match="Child did not say where the server answers"):
         await ChildSpawner(ada.server()).start(launch(result=result))
@@ -471,7 +472,16 @@ async def test_a_child_whose_methods_are_no_coroutines(ada):
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(None, None), (0, 0), (137, 137), ("ExitCode=1, Error=''", 1), ("", 1), (2.5, 1)],
+    [
+        (None, None),
+        (0, 0),
+        (137, 137),
+        ("ExitCode=1, Error=''", 1),
+        ("", 1),
+        (2.5, 1),
+        (2**70, 1),
+        (-15, -15),
+    ],
 )
 async def test_every_status_becomes_a_number(ada, status, told):
     outer = ada.server()
@@ -503,6 +513,18 @@ async def test_a_child_whose_poll_fails_is_stopped(ada):
     outer = ada.server()
     child = await started(outer, Unsure)
     await outer._child.stop()
+    assert child.calls == ["start", "stop"]
+
+
+async def test_a_child_whose_poll_never_answers_is_stopped(ada, monkeypatch):
+    class Silent(Child):
+        async def poll(self):
+            await asyncio.sleep(3600)
+
+    monkeypatch.setattr(child_module, "_POLL_TIMEOUT", 0.01)
+    outer = ada.server()
+    child = await started(outer, Silent)
+    await asyncio.wait_for(outer._child.stop(), 5)
     assert child.calls == ["start", "stop"]
 
 
@@ -612,6 +634,23 @@ async def test_progress_that_never_ends_ends_with_the_start(ada):
             return await super().start()
 
     assert await told(ada, Endless)
+
+
+async def test_progress_that_never_waits_lets_others_run(ada):
+    yielded = []
+
+    class Busy(Child):
+        async def progress(self):
+            while len(yielded) < 100_000:
+                yielded.append(None)
+                yield {"progress": 10, "message": "still"}
+
+        async def start(self):
+            await asyncio.sleep(0.01)
+            return await super().start()
+
+    assert await told(ada, Busy)
+    assert len(yielded) < 100_000
 
 
 # -- what is stored -----------------------------------------------------------------------------
