@@ -156,6 +156,7 @@ def test_a_newcomer_runs_it(demo):
     page = mine.start_server()
     assert page.is_success
     assert "<title>JupyterLab</title>" in page.text
+    assert '"name": "multiplespawner-lab"' in page.text, "the warning before the end is loaded"
     ports = mine.listening()
     assert mine.port in ports
     assert len(ports) >= 4, "proxy, its API, hub, server"
