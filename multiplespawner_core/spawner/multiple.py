@@ -99,12 +99,12 @@ class MultipleSpawner(Settings, Spawner):
         try:
             request, choice = site.select(options, self.chooser)
         except InvalidOptions as error:
-            raise self._failed(_refused(error)) from None
+            raise self._ended_by(_refused(error)) from None
         self._set_timeout("start_timeout", site.budget(choice).total + _MARGIN)
         self._set_timeout("http_timeout", site.http_timeout(choice))
         return site, request, choice
 
-    def _failed(self, failure: StartFailed) -> web.HTTPError:
+    def _ended_by(self, failure: StartFailed) -> web.HTTPError:
         """What ends a start; one that was refused is no failure of the hub's."""
         if failure.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             uncounted(self.handler)
@@ -141,7 +141,7 @@ class MultipleSpawner(Settings, Spawner):
             runtime.manager.begin_release(resource, "the start was cancelled", FAILED)
             raise
         except StartFailed as failure:
-            raise self._failed(failure) from None
+            raise self._ended_by(failure) from None
 
     async def stop(self, now: bool = False) -> None:
         """Release the resource; returns once the server has ended."""

@@ -162,6 +162,17 @@ def test_every_page_sees_the_whole_progress(site):
 
 
 @pytest.mark.essential
+def test_jupyterhub_shows_a_slow_start_as_pending(site):
+    hub = site(SLOW.format(seconds=2, then="return await original(self)"))
+    hub.client.ensure_user("ada")
+    assert hub.client.try_start("ada").status_code == 202
+    assert hub.client.server("ada")["pending"] == "spawn"
+    assert hub.client.try_start("ada").status_code == 202
+    hub.client.wait_until_running("ada")
+    hub.client.stop("ada")
+
+
+@pytest.mark.essential
 def test_a_start_that_fails_ends_its_progress_with_a_safe_message(site):
     hub = site(SLOW.format(seconds=3, then="raise RuntimeError('token=SECRET123')"))
     hub.client.ensure_user("ada")

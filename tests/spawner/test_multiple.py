@@ -11,6 +11,7 @@ import threading
 import pytest
 from fakes import FakeChild, plan_for
 from jupyterhub import orm
+from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner
 from spawner.parts import OPTIONS, Child, FakeRuntime
 from tornado import web
 from traitlets import Unicode
@@ -49,6 +50,13 @@ def make(ada, runtime):
     return lambda *args, **kwargs: enlist(
         runtime, ada.server(*args, **{"user_options": OPTIONS, **kwargs})
     )
+
+
+def test_no_private_name_of_jupyterhubs_is_taken():
+    """A method called `_failed` once made JupyterHub replace the Spawner at every start."""
+    own = {*vars(MultipleSpawner)} - {*vars(type("Plain", (SimpleLocalProcessSpawner,), {}))}
+    private = {name for name in own if name.startswith("_") and not name.endswith("__")}
+    assert {name for name in private if hasattr(Spawner, name)} == set()
 
 
 async def start(outer):
