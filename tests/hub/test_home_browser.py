@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
+expect.set_options(timeout=30_000)
+
 THREE_DAYS = 'c.MultipleSpawner.limits = {"lifetime": {"max": 4320}}'
 
 
@@ -52,7 +54,7 @@ def test_the_end_is_shown_in_the_browsers_own_time_and_moved_by_a_click(opened):
     def own(server=""):
         return dt.datetime.fromtimestamp(moment(lifetime(hub, server=server)["ends_at"]), zone)
 
-    expect(mine).to_contain_text(re.compile(r"in (59 min|1 h)\."))
+    expect(mine).to_contain_text(re.compile(r"in 5\d min\."))
     expect(mine).to_contain_text(FILES_STAY)
     today = dt.datetime.now(zone).date()
     far = own("lab")
@@ -68,7 +70,7 @@ def test_the_end_is_shown_in_the_browsers_own_time_and_moved_by_a_click(opened):
     expect(page.get_by_role("status")).to_have_text("The end of My Server was moved by 2 h.")
     assert page.url == f"{hub.url}/hub/home#multiplespawner-ends"
     assert own() - before == dt.timedelta(hours=2)
-    expect(mine).to_contain_text(re.compile(r"in (2 h 59 min|3 h)\."))
+    expect(mine).to_contain_text(re.compile(r"in 2 h 5\d min\."))
     page.reload()
     expect(page.get_by_role("status")).to_be_hidden()
     assert page.errors == []
