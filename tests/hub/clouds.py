@@ -5,15 +5,11 @@ Its resources are the example plugin's directories, and its servers processes of
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 from multiplespawner_example.provider import DirectoryProvider
 
 import multiplespawner_core as ms
-
-HERE = Path(__file__).parent
-EXAMPLE = HERE.parents[1] / "examples" / "plugin"
 
 
 class Cloud(DirectoryProvider):
@@ -39,23 +35,17 @@ class Cloud(DirectoryProvider):
         ]
 
 
+class Cluster(Cloud):
+    """The same under another name."""
+
+
 class Clouds(ms.Plugins):
     @ms.hookimpl
     def multiplespawner_providers(self):
         return [
             ms.Component("cloud", "clouds:Cloud", resource_types=("virtual_machine", "container")),
-            ms.Component("cluster", "clouds:Cloud", resource_types=("container",)),
+            ms.Component("cluster", "clouds:Cluster", resource_types=("container",)),
         ]
 
 
 plugin = Clouds()
-
-
-def install(folder: Path) -> str:
-    """Make it an installed plugin below `folder`; what PYTHONPATH must hold."""
-    info = folder / "multiplespawner_clouds-0.1.dist-info"
-    info.mkdir(parents=True)
-    metadata = "Metadata-Version: 2.1\nName: multiplespawner-clouds\nVersion: 0.1\n"
-    (info / "METADATA").write_text(metadata)
-    (info / "entry_points.txt").write_text("[multiplespawner]\nclouds = clouds:plugin\n")
-    return ":".join(map(str, (folder, HERE, EXAMPLE)))

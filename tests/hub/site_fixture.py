@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -58,6 +59,17 @@ class Site:
         STATES.append(hub.folder / "state")
         hub.configure_again = lambda other: hub.configure(CONFIG + other)
         return hub
+
+
+def install_clouds(folder):
+    """Make the plugin `clouds` an installed one below `folder`; what PYTHONPATH must hold."""
+    info = folder / "multiplespawner_clouds-0.1.dist-info"
+    info.mkdir(parents=True)
+    metadata = "Metadata-Version: 2.1\nName: multiplespawner-clouds\nVersion: 0.1\n"
+    (info / "METADATA").write_text(metadata)
+    (info / "entry_points.txt").write_text("[multiplespawner]\nclouds = clouds:plugin\n")
+    here = Path(__file__).parent
+    return os.pathsep.join(map(str, (folder, here, here.parents[1] / "examples" / "plugin")))
 
 
 def rows(hub, *columns):

@@ -51,7 +51,7 @@ def form(site, page):
         hub.proxy_by_hub = True
         hub.start()
         browser.login(page, hub.url, "ada")
-        expect(page.get_by_label("Where your server runs")).to_be_visible()
+        expect(page.get_by_label("Deployment")).to_be_visible()
         return hub
 
     return open_form
@@ -76,7 +76,7 @@ def test_choose_work_and_stop(form, page, screenshot):
         + "c.Spawner.args += ['--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']",
         singleuser="real",
     )
-    page.get_by_label("Where your server runs").select_option("JupyterLab")
+    page.get_by_label("Deployment").select_option("JupyterLab")
     page.get_by_label("CPUs").fill("1")
     page.get_by_label("Memory (GB)").fill("1")
     page.get_by_label("Lifetime (minutes)").fill("60")
@@ -109,7 +109,7 @@ def test_choose_work_and_stop(form, page, screenshot):
     page.goto(f"{hub.url}/hub/spawn")
     expect(page.get_by_label("Lifetime (minutes)")).to_have_value("60")
     expect(page.get_by_label("CPUs")).to_have_value("1")
-    expect(page.locator("option:checked")).to_have_text("JupyterLab")
+    expect(page.get_by_label("Deployment")).to_have_value("JupyterLab")
 
 
 def test_a_failed_start_turns_the_page_red_and_tells_no_secret(form, page, screenshot):
@@ -130,7 +130,7 @@ def test_a_failed_start_turns_the_page_red_and_tells_no_secret(form, page, scree
     assert_no_exception(page.content())
     screenshot("failed-again")
     page.goto(f"{hub.url}/hub/spawn")
-    expect(page.get_by_label("Where your server runs")).to_be_visible()
+    expect(page.get_by_label("Deployment")).to_be_visible()
 
 
 def assert_no_exception(content):
@@ -158,7 +158,7 @@ def test_a_start_is_stopped_from_its_progress_page(stopped_by_button, page, scre
     expect(page.get_by_role("heading", name="Server not running")).to_be_visible(timeout=20_000)
     screenshot("progress-stopped")
     page.goto(f"{hub.url}/hub/spawn")
-    expect(page.get_by_label("Where your server runs")).to_be_visible()
+    expect(page.get_by_label("Deployment")).to_be_visible()
 
 
 def test_a_start_that_is_stopped_says_so(stopped_by_button, page):
@@ -178,7 +178,7 @@ def test_the_form_fits(site, chromium, scheme, width):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     browser.login(page, hub.url, "ada")
-    page.get_by_label("Where your server runs").wait_for()
+    page.get_by_label("Deployment").wait_for()
     browser.screenshot(page, f"form-{scheme}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("html").get_attribute("data-bs-theme") == scheme
@@ -199,4 +199,5 @@ def test_what_only_the_hub_can_refuse_is_said_above_the_form(form, page, screens
     page.get_by_label("CPUs").fill("4096")
     page.get_by_role("button", name="Start").click()
     expect(page.locator(".spawn-error-msg, .error").first).to_contain_text("4096")
+    expect(page.get_by_label("CPUs")).to_have_value("4096")
     screenshot("form-refused")

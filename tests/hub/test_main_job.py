@@ -79,7 +79,7 @@ def test_the_form_offers_what_there_is_and_starts_it(site):
     ada = hub.session("ada")
     page = ada.spawn_form().text
     assert '<optgroup label="Bare metal at local">' in page
-    assert ">local_machine</option>" in page
+    assert ">local_machine (This machine)</option>" in page
     choice = '["local", "bare_metal", "local_machine"]'
     assert ada.submit_spawn({"choice": choice, "cpu": "0.5", "lifetime": "90"}).is_success
     hub.client.wait_until_running("ada")

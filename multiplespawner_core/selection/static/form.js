@@ -133,7 +133,7 @@
     const has = kind.gives ? `It has ${kind.gives}. ` : "";
     const text = make("p", "mb-0");
     const name = make("strong", "", kind.name);
-    text.append(name, make("br"), `${has}${when(kind)} ${kind.ending}`);
+    text.append(name, " ", make("br"), `${has}${when(kind)} ${kind.ending}`);
     about.replaceChildren(text);
   }
 
