@@ -95,6 +95,7 @@ class Manager:
             else:
                 resource.verified.clear()
                 self._spawn(self._verify(resource, record))
+                self._look_after(resource)
                 self._timer.set(resource.id, record.expires_at)
 
     async def shutdown(self) -> None:
@@ -132,8 +133,6 @@ class Manager:
         """Look after the child of a server that an earlier hub started."""
         if resource.child is None:
             resource.child = child
-            if not resource.released.is_set():
-                self._look_after(resource)
 
     def begin_release(self, resource: Resource, reason: str, status: int = 0) -> None:
         """Release a resource; all of it goes on behind.
@@ -244,14 +243,13 @@ class Manager:
 
     async def _watch(self, resource: Resource) -> None:
         """Notice that a server ended by itself. An error is no answer: it goes on running."""
-        child, record = resource.child, resource.record
-        assert child is not None  # noqa: S101 - only what has a child is looked after
-        assert record is not None  # noqa: S101
+        record = resource.record
+        assert record is not None  # noqa: S101 - only what runs is looked after
         complained = False
         while True:
             await asyncio.sleep(await self._interval(record))
             try:
-                status = await bounded(child.poll(), _POLL_TIMEOUT)
+                status = await bounded(self._look(resource, record), _POLL_TIMEOUT)
             except Exception as error:  # noqa: BLE001 - a poll that fails proves nothing
                 if not complained:
                     _log.warning("%s of %s: poll failed: %r", resource.id, resource.owner, error)
@@ -262,6 +260,22 @@ class Manager:
                 resource.watcher = None
                 self._spawn(self._end(resource, f"the server ended with status {status}", status))
                 return
+
+    async def _look(self, resource: Resource, record: Record) -> int | None:
+        """The child's word, else that of the provider: some children cannot be rebuilt."""
+        if resource.child is not None:
+            return await resource.child.poll()
+        return FAILED if await self._is_gone(resource, record) else None
+
+    async def _is_gone(self, resource: Resource, record: Record) -> bool:
+        provider = await self._provider_of(record)
+        if record.handle is None:
+            return False
+        if (await provider.describe(record.handle)).state is not ResourceState.GONE:
+            return False
+        # What its spawner would stop may be somebody else's by now.
+        resource.child_ended.set()
+        return True
 
     async def _interval(self, record: Record) -> float:
         try:
@@ -316,13 +330,8 @@ class Manager:
     async def _verify(self, resource: Resource, record: Record) -> None:
         """After a restart: a resource that its provider shows to be gone runs no more."""
         try:
-            provider = await self._provider_of(record)
-            if record.handle is not None:
-                seen = await bounded(provider.describe(record.handle), _VERIFY_TIMEOUT)
-                if seen.state is ResourceState.GONE:
-                    # What its spawner would stop may be somebody else's by now.
-                    resource.child_ended.set()
-                    await self.release(resource, "it ended while the hub was down", FAILED)
+            if await bounded(self._is_gone(resource, record), _VERIFY_TIMEOUT):
+                await self.release(resource, "it ended while the hub was down", FAILED)
         except (ProviderError, asyncio.TimeoutError) as error:
             _log.warning("%s of %s could not be checked: %s", resource.id, resource.owner, error)
         except Exception:  # noqa: BLE001 - a check that fails proves nothing

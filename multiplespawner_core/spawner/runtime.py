@@ -78,6 +78,7 @@ class Runtime:
             self.ledger.close()
             raise
         self.manager = Manager(self.ledger, self._provider_of, self._cleanup, self._child_of)
+        self._lost: set[str] = set()
 
     @classmethod
     def start(
@@ -138,7 +139,8 @@ class Runtime:
     def relink(self, spawner: MultipleSpawner, resource: Resource) -> ChildSpawner | None:
         """Rebuild the child of a server that runs since before this hub did; None if it cannot be.
 
-        Without its plugin or class the server is still shown, and released through its provider.
+        Without its class the server is still shown; whether it runs its provider says, through
+        which it is released.
         """
         record = resource.record
         if record is None or not record.child:
@@ -148,8 +150,13 @@ class Runtime:
             assert child.spawner is not None  # noqa: S101 - just built
             # A server that ended while the hub was down is never stopped through us.
             spawner.adopt(child.spawner)
-        except Exception:  # noqa: BLE001 - load_state and poll must not raise
-            _log.exception("%s of %s: its spawner cannot be rebuilt", record.id, record.owner)
+        except Exception as error:  # noqa: BLE001 - load_state and poll must not raise
+            if record.id not in self._lost:  # every poll and page tries again
+                _log.warning(
+                    "%s of %s: its spawner cannot be rebuilt", record.id, record.owner,
+                    exc_info=error,
+                )  # fmt: skip
+            self._lost.add(record.id)
             return None
         self.manager.link(resource, child)
         return child

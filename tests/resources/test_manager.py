@@ -345,6 +345,22 @@ async def test_a_resource_that_vanished_while_the_hub_was_down_is_noticed(hub):
     assert second.poll() == 1
 
 
+async def test_a_resource_that_vanishes_is_noticed_though_its_child_cannot_be_rebuilt(hub):
+    first = await hub.running()
+    await hub.die()
+    hub.open(serving={first.id})
+    second = hub.manager.find(first.id)
+    await asyncio.wait_for(second.verified.wait(), 5)
+    hub.provider.faults["describe"] += [Unauthorized("the key was refused")] * 2
+    for _ in range(500):
+        await asyncio.sleep(0.01 if hub.provider.faults["describe"] else 0)
+    assert not hub.provider.faults["describe"]
+    assert second.poll() is None
+    hub.cloud.clear()
+    await closed(second)
+    assert second.poll() == 1
+
+
 async def test_an_error_at_restart_is_no_evidence(hub):
     first = await hub.running()
     await hub.die()

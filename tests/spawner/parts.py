@@ -209,6 +209,7 @@ class FakeRuntime(Runtime):
         self.spawners: dict[Owner, Any] = {}
         self._revive = self.spawners.get
         self.manager = Manager(self.ledger, self._provider_of, self._cleanup, self._child_of)
+        self._lost = set()
 
     @property
     def site(self) -> Any:

@@ -387,7 +387,7 @@ async def test_a_server_that_ended_while_the_hub_was_down_may_resume(make, runti
 
 
 async def test_a_child_that_cannot_be_rebuilt_leaves_the_server_to_its_provider(
-    make, runtime, ada, tmp_path
+    make, runtime, ada, tmp_path, caplog
 ):
     outer = make()
     await start(outer)
@@ -405,6 +405,7 @@ async def test_a_child_that_cannot_be_rebuilt_leaves_the_server_to_its_provider(
     await outer.stop()
     assert await outer.poll() == 0
     assert cloud == {}
+    assert caplog.text.count("cannot be rebuilt") == 1
     await runtime.end()
 
 
