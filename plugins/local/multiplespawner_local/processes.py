@@ -156,24 +156,33 @@ def _stat(pid: int) -> tuple[bool, int, float]:
         return process.status() not in _ENDED, process.ppid(), process.create_time()
     # A quarter of what psutil takes, which counts where a machine has thousands of processes. The
     # name, in brackets, may itself contain some.
-    with open(f"/proc/{pid}/stat", "rb", buffering=0) as stream:  # noqa: PTH123 - a Path takes as long again
-        fields = stream.read().rpartition(b")")[2].split()
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return fields[0] not in (b"Z", b"X"), int(fields[1]), int(fields[19])
 
 
 def _marks(pid: int) -> tuple[int, str, str]:
     """What `Seen` says of a process that has a mark; most have none and cost one look."""
     try:
-        if _LINUX:
-            with open(f"/proc/{pid}/environ", "rb", buffering=0) as stream:  # noqa: PTH123
-                if INTENT.encode() not in stream.read():
-                    return -1, "", ""
+        if _LINUX and INTENT.encode() not in _read(f"/proc/{pid}/environ"):
+            return -1, "", ""
         process = psutil.Process(pid)
         environment = process.environ()
         uid = process.uids().real
     except (psutil.AccessDenied, PermissionError):
         return -1, "", ""
     return uid, environment.get(INTENT, ""), environment.get(INSTALLATION, "")
+
+
+def _read(path: str) -> bytes:
+    """What a file of the kernel says; a file object would ask for its size and kind as well."""
+    found = b""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        while part := os.read(descriptor, 1 << 16):
+            found += part
+    finally:
+        os.close(descriptor)
+    return found
 
 
 def _process(pid: int, seen: Seen) -> psutil.Process | None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from types import SimpleNamespace
 
 import psutil
@@ -40,6 +41,9 @@ def spawn():
         environment = {"PATH": os.environ["PATH"], **environment}
         process = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
         started.append(process)
+        # A program begins to run a moment before the kernel can say with which environment.
+        while not psutil.Process(process.pid).environ():
+            time.sleep(0.01)
         return process
 
     yield spawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -36,6 +37,10 @@ def start(intent):
         environment = {**os.environ, INTENT: intent, INSTALLATION: "here"}
         process = subprocess.Popen(command, env=environment, start_new_session=True)
         started.append(process)
+        # A program begins to run a moment before the kernel can say with which environment.
+        with contextlib.suppress(psutil.ZombieProcess):
+            while not psutil.Process(process.pid).environ():
+                time.sleep(0.01)
         return process
 
     yield run
@@ -82,6 +87,12 @@ def test_a_name_may_look_like_the_fields_beside_it(start, intent, tmp_path):
     assert scan()[process.pid].parent == os.getpid()
 
 
+def test_a_large_environment_is_read_to_its_end(start, intent, monkeypatch):
+    monkeypatch.setenv("AAA", "x" * 100_000)
+    process = start("/bin/sleep", "60")
+    assert scan()[process.pid].intent == intent
+
+
 def test_what_has_got_the_number_of_a_process_is_not_it(start, intent):
     process = start("/bin/sleep", "60")
     snapshot = dict(scan())
@@ -97,12 +108,13 @@ def test_the_environment_of_a_process_that_may_not_be_read_has_no_mark(start, in
     def refuse(*_, **__):
         raise psutil.AccessDenied
 
-    def refuse_file(path, *arguments, **keywords):
-        if str(path).endswith("/environ"):
+    def refuse_file(path):
+        if path.endswith("/environ"):
             raise PermissionError
-        return open(path, *arguments, **keywords)  # noqa: PTH123 - what it stands for
+        return read(path)
 
+    read = processes._read
     monkeypatch.setattr(psutil.Process, "environ", refuse)
-    monkeypatch.setattr(processes, "open", refuse_file, raising=False)
+    monkeypatch.setattr(processes, "_read", refuse_file)
     seen = scan()[process.pid]
     assert (seen.parent, seen.uid, seen.intent) == (os.getpid(), -1, "")
