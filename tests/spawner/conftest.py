@@ -4,6 +4,7 @@ from traitlets.config import Config
 
 from multiplespawner_core.resources import policy
 from multiplespawner_core.resources import release as release_module
+from multiplespawner_core.spawner import multiple
 from multiplespawner_core.spawner import runtime as runtime_module
 from multiplespawner_core.spawner.runtime import Runtime
 
@@ -53,3 +54,9 @@ async def runtime(tmp_path, monkeypatch):
     runtime_module.Runtime._current = runtime
     yield runtime
     await runtime.end()
+
+
+@pytest.fixture(autouse=True)
+def request_of_its_own():
+    """JupyterHub answers each request in a context of its own, and no test sees another's."""
+    multiple._entered.set(None)
