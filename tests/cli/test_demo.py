@@ -95,7 +95,7 @@ class Demo:
         """Through the form; the page of the running server."""
         session = self.session()
         try:
-            assert f">{deployment}</option>" in session.spawn_form().text
+            assert f">{deployment} (" in session.spawn_form().text
             choice = json.dumps(["local", "bare_metal", deployment])
             fields = {"choice": choice, "cpu": "0.5", "memory": "0.5"}
             assert session.submit_spawn(fields).is_success
