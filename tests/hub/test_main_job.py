@@ -57,7 +57,7 @@ def test_progress_names_the_steps_and_never_falls(site):
         ({"cpus": 1}, "'cpus' is no option: did you mean 'cpu'?"),
         ({"provider": "moon"}, "provider: 'moon' is not offered; allowed: local"),
         ({"cpu": "many"}, "cpu: input should be a valid number, not 'many'"),
-        ({"memory": -1}, "memory: input should be greater than or equal to 0.01, not -1"),
+        ({"memory": -1}, "memory: allowed is 0.01 or more, not -1"),
         ({"cpu": 4096}, "4096"),
         ({"gpu": 1}, "gpu"),
     ],
