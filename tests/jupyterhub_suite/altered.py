@@ -1,7 +1,4 @@
-"""What JupyterHub's tests assert of its mock spawners and cannot assert of us, and what instead.
-
-The page `docs/jupyterhub-suite.md` lists the same; a test keeps them equal.
-"""
+"""What JupyterHub's tests assert of its mock spawners, and what they assert of ours instead."""
 
 from __future__ import annotations
 
