@@ -26,9 +26,9 @@ _TYPES = {
 _COUNTED = {"cpu": ("CPU", "CPUs"), "memory": ("GB of memory",) * 2, "gpu": ("GPU", "GPUs")}
 
 _UNSAID = {
-    "cpu": "no limit of your own",
-    "memory": "no limit of your own",
-    "lifetime": "it runs until it is stopped",
+    "cpu": "no limit",
+    "memory": "no limit",
+    "lifetime": "until you stop it",
 }
 """What a user gets who does not say, where no default is named."""
 

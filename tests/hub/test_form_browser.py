@@ -206,10 +206,11 @@ def test_where_a_provider_has_nothing_its_place_says_so(form, page, screenshot):
     assert values(page, PLACES) == ["cloud", "container", "python-notebook"]
     field(page, "Type").select_option("Virtual machine")
     assert values(page, ["Deployment"]) == [""]
-    assert options(page, "Deployment") == [
-        "Nothing can be had here at present",
-        "Ubuntu: no machine is free",
-    ]
+    assert options(page, "Deployment") == ["None available", "Ubuntu: no machine is free"]
+    assert not any(field(page, label).is_visible() for label in AMOUNTS)
+    expect(page.get_by_role("status")).to_have_text(
+        "Nothing can be had here at present The reason: no machine is free"
+    )
     screenshot("form-nothing-here")
     start(page)
     assert field(page, "Deployment").evaluate("list => list.validity.valueMissing")

@@ -265,17 +265,17 @@ def test_the_fields_of_one_template_have_its_limits_and_defaults():
         "cpu": "0.5 to 4 in steps of 0.5. Default: 1.",
         "memory": "0.01 to 8. Default: 8.",
         "gpu": "0 to 2. Default: 0.",
-        "lifetime": "10 or more. Default: it runs until it is stopped.",
+        "lifetime": "10 or more. Default: until you stop it.",
     }
 
 
 def test_without_limits_the_fields_say_what_an_empty_one_means():
     page = Page(form.render(named("one"), {}, {}))
     assert page.help() == {
-        "cpu": "Fractions are allowed. Default: no limit of your own.",
-        "memory": "Fractions are allowed. Default: no limit of your own.",
+        "cpu": "Fractions are allowed. Default: no limit.",
+        "memory": "Fractions are allowed. Default: no limit.",
         "gpu": "Default: 0.",
-        "lifetime": "Default: it runs until it is stopped.",
+        "lifetime": "Default: until you stop it.",
     }
 
 
@@ -453,7 +453,7 @@ def test_the_script_is_told_all_that_the_fields_need():
                     "max": None,
                     "step": 1,
                     "default": None,
-                    "help": "Default: it runs until it is stopped.",
+                    "help": "Default: until you stop it.",
                 },
             },
         }

@@ -59,7 +59,10 @@ CHOICES = st.lists(
     unique_by=lambda choice: choice.where,
 )
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.text(max_size=3) | st.floats(allow_nan=False, width=16),
+    st.none()
+    | st.booleans()
+    | st.text(max_size=3)
+    | st.floats(allow_nan=False, allow_infinity=False, width=16),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )

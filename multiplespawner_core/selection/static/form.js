@@ -24,7 +24,7 @@
   const first = chosen();
   let shown = null;
 
-  const nothing = new Option("Nothing can be had here at present", "");
+  const nothing = new Option("None available", "");
   const provider = list("provider", "Provider");
   const type = list("type", "Type");
   const deployment = list("deployment", "Deployment");
@@ -80,7 +80,7 @@
   // -- what follows from it ---------------------------------------------------------------------
 
   function follow(choice) {
-    const fields = choice.kind.fields;
+    const fields = choice.reason ? {} : choice.kind.fields;
     for (const input of inputs) {
       const field = fields[input.name];
       input.disabled = !field;
@@ -95,7 +95,11 @@
     if (amounts) {
       amounts.hidden = Object.keys(fields).length === 0;
     }
-    tell(choice.kind);
+    if (choice.reason) {
+      say("Nothing can be had here at present", `The reason: ${choice.reason}`);
+    } else {
+      tell(choice.kind);
+    }
   }
 
   function limit(input, field) {
@@ -131,9 +135,12 @@
 
   function tell(kind) {
     const has = kind.gives ? `It has ${kind.gives}. ` : "";
+    say(kind.name, `${has}${when(kind)} ${kind.ending}`);
+  }
+
+  function say(title, words) {
     const text = make("p", "mb-0");
-    const name = make("strong", "", kind.name);
-    text.append(name, " ", make("br"), `${has}${when(kind)} ${kind.ending}`);
+    text.append(make("strong", "", title), " ", make("br"), words);
     about.replaceChildren(text);
   }
 
