@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -78,6 +79,46 @@ def test_a_quantity_that_is_null_is_not_for_users_but_keeps_its_default():
     assert one.default == 2
     assert one.refuse(2) is None
     assert one.refuse(3) == "cpu: cannot be chosen here; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "nearest"),
+    [
+        ("cpu", 3, 3),
+        ("cpu", 2.3, 2),
+        ("cpu", 0.1, 0.5),
+        ("cpu", 99, 4),
+        ("memory", 99, 99),
+        ("memory", 1.5, 1.5),
+        ("gpu", 1, 2),
+        ("gpu", 7, 6),
+    ],
+)
+def test_what_was_asked_for_is_moved_to_the_nearest_that_is_allowed(name, value, nearest):
+    template = limits(cpu={"max": 4, "step": 0.5}, gpu={"min": 2, "max": 6, "step": 2})
+    one = combine(template, limits())[name]
+    assert one.nearest(value) == nearest
+    assert one.refuse(nearest) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "given"),
+    [
+        ("cpu", {}, None),
+        ("cpu", {"default": 2}, 2),
+        ("gpu", {}, 0),
+        ("gpu", {"max": 4, "default": 1}, 1),
+        ("lifetime", {}, None),
+        ("lifetime", {"max": 60}, 60),
+    ],
+)
+def test_what_is_given_to_everybody_is_all_that_a_closed_quantity_takes(name, template, given):
+    one = replace(allowed(name, template), settable=False)
+    assert one.given == given
+    assert one.schema() == {"enum": [None] if given is None else [None, given]}
+    assert {value for value in (0, 0.01, 1, 2, 60) if one.refuse(value) is None} == (
+        set() if given is None else {given}
+    )
 
 
 @pytest.mark.parametrize("value", [0.5, 1.0, 1.5, 4])

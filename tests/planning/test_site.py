@@ -249,6 +249,24 @@ async def test_what_cannot_be_had_now_is_said(site):
     assert unavailable == {("fake", "virtual_machine", "big"): "full"}
 
 
+async def test_what_can_be_had_in_a_smaller_size_is_there(site):
+    """A size that the template has no default for is the provider's to choose."""
+    asked = []
+
+    async def offers(self, specification):
+        asked.append((specification.cpu, specification.memory))
+        there = Availability.AVAILABLE if specification.cpu < 2 else Availability.NO_CAPACITY
+        return [Offer(SCOPE, "s", availability=there, reason="1 CPU is free")]
+
+    fits = {"name": "T", "limits": {"cpu": {"min": 1, "max": 8, "default": 4}}}
+    made = site(templates=[fits], fake=broken(offers=offers))
+    assert await made.unavailable(made.choices(USER), 5) == {}
+    assert asked == [(1, None)]
+    never = {"name": "T", "limits": {"cpu": {"min": 2, "max": 8, "default": 4}}}
+    made = site(templates=[never], fake=broken(offers=offers))
+    assert list((await made.unavailable(made.choices(USER), 5)).values()) == ["1 CPU is free"]
+
+
 @pytest.mark.parametrize("defect", ["hangs", "raises"])
 async def test_a_provider_that_does_not_answer_is_taken_to_be_able(site, defect):
     async def offers(self, specification):

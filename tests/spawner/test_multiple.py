@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 from fakes import FakeChild, plan_for
@@ -31,7 +32,7 @@ from multiplespawner_core.plugins.registry import Registry
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import StartFailed
 from multiplespawner_core.resources.record import Phase
-from multiplespawner_core.spawner import multiple
+from multiplespawner_core.spawner import errors, multiple
 from multiplespawner_core.spawner.errors import for_jupyterhub
 from multiplespawner_core.spawner.multiple import MultipleSpawner
 from multiplespawner_core.spawner.runtime import Runtime
@@ -346,6 +347,49 @@ def test_a_failure_that_jupyterhub_shows_holds_one_text():
     assert error.status_code == 403
     assert error.jupyterhub_message == "100 % of it is used up."
     assert "100 % of it is used up." in str(error)
+
+
+@pytest.mark.parametrize(("version", "count"), [(5, -1), (6, None)])
+async def test_a_refusal_is_taken_off_before_jupyterhub_5_counts_it(
+    make, monkeypatch, version, count
+):
+    monkeypatch.setattr(errors, "SpawnException", None if version == 5 else web.HTTPError)
+    monkeypatch.setattr(multiple, "for_jupyterhub", lambda failure: web.HTTPError(failure.status))
+    outer = make()
+    outer.handler = SimpleNamespace(settings={})
+    with pytest.raises(web.HTTPError):
+        await outer._run_apply_user_options({"cpus": 1})
+    assert outer.handler.settings.get("failure_count") == count
+    outer.handler = None
+    with pytest.raises(web.HTTPError):
+        await outer._run_apply_user_options({"cpus": 1})
+
+
+async def test_a_failure_of_ours_counts(make, runtime, monkeypatch):
+    monkeypatch.setattr(errors, "SpawnException", None)
+    runtime.site.child_kwargs = {"result": RuntimeError("no")}
+    outer = make()
+    outer.handler = SimpleNamespace(settings={})
+    with pytest.raises(web.HTTPError):
+        await start(outer)
+    assert outer.handler.settings == {}
+
+
+async def test_what_a_query_said_stands_in_the_form_once_it_is_refused(make):
+    outer = make()
+    options = outer.options_from_query({"deployment": ["image"], "cpu": ["4096"]})
+    assert options == {"deployment": "image", "cpu": 4096}
+    assert 'value="4096"' in await outer.get_options_form()
+
+
+async def test_what_one_request_said_does_not_stand_in_the_form_of_another(make):
+    outer = make()
+
+    async def request():
+        outer.options_from_query({"cpu": ["4096"]})
+
+    await asyncio.create_task(request())
+    assert 'value="4096"' not in await outer.get_options_form()
 
 
 # -- restarts -------------------------------------------------------------------------------------
