@@ -7,13 +7,14 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from multiplespawner_core.catalogue import Catalogue, Finding, Paths, load
+from multiplespawner_core.catalogue import Catalogue, Finding, Paths, Resolution, load
 from multiplespawner_core.contracts import ConfigurationError
+from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
 
 _log = logging.getLogger(__name__)
 
-Build = Callable[[Catalogue], Site]
+Resolve = Callable[[Catalogue], Resolution]
 _Stamp = tuple[Path | None, int, int, int]
 
 
@@ -25,19 +26,21 @@ class CurrentSite:
 
     Args:
         locate: finds the files.
-        build: makes a site of what they say; imports what they name.
+        resolve: finds the classes that they name, and imports them.
+        pool: makes providers and the rest.
 
     Raises:
-        ConfigurationError: from `build`.
+        ConfigurationError: from `resolve`.
     """
 
-    def __init__(self, locate: Callable[[], Paths], build: Build) -> None:
+    def __init__(self, locate: Callable[[], Paths], resolve: Resolve, pool: Pool) -> None:
         self._locate = locate
-        self._build = build
+        self._resolve = resolve
+        self._pool = pool
         self._lock = asyncio.Lock()
         self._stamps = self._look()
         self._catalogue = load(self._locate())
-        self.site = build(self._catalogue)
+        self.site = Site(resolve(self._catalogue), pool)
         for finding in findings(self._catalogue, self.site):
             _log.warning("configuration: %s", finding)
         if not len(self.site):
@@ -57,9 +60,14 @@ class CurrentSite:
         catalogue = await asyncio.to_thread(lambda: load(self._locate()))
         try:
             # Not on the event loop: what the files name for the first time is imported.
-            site = await asyncio.to_thread(self._build, catalogue)
+            resolution = await asyncio.to_thread(self._resolve, catalogue)
+            # But on it: everybody else makes and finds providers there.
+            site = Site(resolution, self._pool)
         except ConfigurationError as error:
             _log.error("configuration: the change is not taken over: %s", error)
+            return
+        except Exception:  # noqa: BLE001 - whatever a plugin does, what is in use stays in use
+            _log.exception("configuration: the change is not taken over")
             return
         now = findings(catalogue, site)
         known = _identities(findings(self._catalogue, self.site))

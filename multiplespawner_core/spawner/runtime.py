@@ -12,7 +12,7 @@ from jupyterhub.spawner import Spawner
 from traitlets import TraitError
 from traitlets.config import Config
 
-from multiplespawner_core.catalogue.check import resolve
+from multiplespawner_core.catalogue.check import Resolution, resolve
 from multiplespawner_core.catalogue.load import Catalogue, Paths, locate
 from multiplespawner_core.contracts import Authenticator, ConfigurationError, Kind, Owner, Provider
 from multiplespawner_core.planning.current import CurrentSite
@@ -73,7 +73,7 @@ class Runtime:
         try:
             self.pool = Pool(self.registry, config, state_dir, self.ledger.installation_id)
             self._late_handlers = LateHandlers()
-            self._current_site = CurrentSite(self._locate, self._build_site)
+            self._current_site = CurrentSite(self._locate, self._resolve, self.pool)
         except BaseException:
             self.ledger.close()
             raise
@@ -210,11 +210,11 @@ class Runtime:
     def _locate(self) -> Paths:
         return locate(os.environ, self.settings.template_file, self.settings.deployment_file)
 
-    def _build_site(self, catalogue: Catalogue) -> Site:
+    def _resolve(self, catalogue: Catalogue) -> Resolution:
         with self._late_handlers.watched():
             resolution = resolve(catalogue, self.registry, self._limits)
         self._late_handlers.refuse(resolution)
-        return Site(resolution, self.pool)
+        return resolution
 
 
 def _speak_through(log: logging.Logger, packages: Collection[str]) -> None:

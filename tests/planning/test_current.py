@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from typing import ClassVar
 
 import pytest
 from fakes import FakeProvider
@@ -13,7 +15,6 @@ from multiplespawner_core.catalogue import locate, resolve
 from multiplespawner_core.contracts import Component, ConfigurationError, Kind
 from multiplespawner_core.planning.current import CurrentSite
 from multiplespawner_core.planning.pool import Pool
-from multiplespawner_core.planning.site import Site
 from multiplespawner_core.plugins.registry import UnknownComponent
 from multiplespawner_core.selection.request import User
 
@@ -21,8 +22,11 @@ ADA = User("ada")
 
 
 class Provider(FakeProvider):
+    made_in: ClassVar = []
+
     def __init__(self, *, component, state_dir, installation_id, config):
         super().__init__()
+        self.made_in.append(threading.current_thread())
 
 
 class Registry:
@@ -40,7 +44,7 @@ class Files:
 
     def __init__(self, folder):
         self.folder = folder
-        self.builds = 0
+        self.reads = 0
         self.error = None
         self.write()
 
@@ -59,16 +63,15 @@ class Files:
     def locate(self):
         return locate({}, str(self.folder / "t.json"), str(self.folder / "d.json"))
 
-    def build(self, catalogue):
-        self.builds += 1
+    def resolve(self, catalogue):
+        self.reads += 1
         if self.error is not None:
             raise self.error
-        registry = Registry()
-        pool = Pool(registry, Config(), self.folder, "i" * 32)
-        return Site(resolve(catalogue, registry), pool)
+        return resolve(catalogue, Registry())
 
     def open(self):
-        return CurrentSite(self.locate, self.build)
+        pool = Pool(Registry(), Config(), self.folder, "i" * 32)
+        return CurrentSite(self.locate, self.resolve, pool)
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ async def test_files_that_did_not_change_are_not_read_again(files):
     current = files.open()
     for _ in range(3):
         await current.fresh()
-    assert files.builds == 1
+    assert files.reads == 1
 
 
 @pytest.mark.parametrize(
@@ -166,3 +169,24 @@ def test_at_the_start_of_a_hub_whatever_is_right_is_in_use(files, caplog):
     files.write(text="[")
     assert not len(files.open().site)
     assert "nothing can be started" in caplog.text
+
+
+async def test_providers_are_made_where_everybody_else_uses_the_pool(files):
+    """On the event loop's thread: two threads could each make one of their own."""
+    Provider.made_in.clear()
+    current = files.open()
+    files.write("another", name="U", providers=["fake", "other"])
+    assert await offered(current) == ["another", "another"]
+    assert len(Provider.made_in) == 2
+    assert set(Provider.made_in) == {threading.current_thread()}
+
+
+async def test_a_defect_of_a_plugin_takes_nothing_away(files, caplog):
+    current = files.open()
+    files.error = ZeroDivisionError("a defect")
+    files.write("another")
+    assert await offered(current) == ["image"]
+    assert "the change is not taken over" in caplog.text
+    files.error = None
+    files.write("image", "another")
+    assert await offered(current) == ["image", "another"]
