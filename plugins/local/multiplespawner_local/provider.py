@@ -110,7 +110,6 @@ class LocalProvider(Provider):
         self._scanner = processes.Scanner(self._workers)
         self._children: dict[type[Spawner], type[Spawner]] = {}
         self._watchdog: asyncio.Task[None] | None = None
-        self._seen_gone: set[str] = set()
 
     @default("cpu")
     def _default_cpu(self) -> float:
@@ -188,7 +187,6 @@ class LocalProvider(Provider):
 
     async def create(self, intent: Intent, keys: Keys) -> Handle:  # noqa: ARG002
         self._require_here(intent.offer.scope)
-        self._seen_gone.discard(intent.id)
         admission = Admission(self.total, self._store, self.limiter, same_user=self.allow_same_user)
         reservation = await self._at_desk(admission.admit, intent)
         return self._handle(intent.id, reservation)
@@ -201,10 +199,7 @@ class LocalProvider(Provider):
 
     async def describe(self, handle: Handle) -> Observation:
         self._require_here(handle.scope)
-        if handle.id in self._seen_gone:
-            # A delete has just looked. Only for one answer: the next one looks again.
-            self._seen_gone.remove(handle.id)
-        elif await self._is_there(handle):
+        if await self._is_there(handle):
             return Observation(ResourceState.READY, _ADDRESS)
         return Observation(ResourceState.GONE)
 
@@ -222,7 +217,6 @@ class LocalProvider(Provider):
         if not ended:
             raise Transient("Some processes of this server have not ended yet.")
         await self._at_desk(self._store.remove, handle.id)
-        self._seen_gone.add(handle.id)
 
     async def list_owned(self, installation_id: str, scope: Scope) -> Sequence[Owned]:
         self._require_here(scope)
