@@ -91,7 +91,7 @@ def _interval(own: Samples, reference: Samples, compare: Compare) -> list[float]
     """Where the comparison lies in 95 of 100 draws of whole rounds (bootstrap)."""
     rounds = list(zip(own, reference, strict=True))
     # The same samples give the same interval. No secret hangs on it.
-    draws = random.Random(0)  # noqa: S311
+    draws = random.Random(0)  # noqa: S311 - see above
     found = []
     for _ in range(_RESAMPLES):
         drawn, beside = zip(*draws.choices(rounds, k=len(rounds)), strict=True)

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT / "tests" / "hub"))
 
 from harness import HubProcess, UserSession  # noqa: E402 - the path to it stands above
-from site_fixture import Site, remove_groups  # noqa: E402
+from site_fixture import Site, remove_groups  # noqa: E402 - the same
 
 BARE = "SimpleLocalProcessSpawner"
 PROFILES = "ProfilesSpawner"
@@ -123,7 +123,7 @@ def _configured(subject: str, folder: Path, deployments: int) -> HubProcess:
         return HubProcess(folder, config, files=files)
 
     entries = [{"name": f"d{i}", "provider": "local"} for i in range(deployments)]
-    site: Any = Site(factory)  # type: ignore[no-untyped-call]
+    site: Any = Site(factory)  # type: ignore[no-untyped-call] # tests' code
     process: HubProcess = site(_COMMON, deployments={"bare_metal": entries})
     return process
 

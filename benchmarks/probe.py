@@ -137,7 +137,7 @@ def _time_spawners() -> None:
             setattr(spawner, name, PROBE.timed(name, getattr(spawner, name)))
         return spawner
 
-    User._new_spawner = wrapper  # noqa: SLF001
+    User._new_spawner = wrapper  # noqa: SLF001 - the same
 
 
 def _time_children() -> None:

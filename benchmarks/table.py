@@ -67,7 +67,7 @@ def _verdict(quantity: Quantity, target: Target) -> str:
 def _number(value: float) -> str:
     """Three digits, as far as they say anything."""
     size = abs(value)
-    return f"{value:.{2 if size < 10 else 1 if size < 100 else 0}f}"  # noqa: PLR2004
+    return f"{value:.{2 if size < 10 else 1 if size < 100 else 0}f}"  # noqa: PLR2004 - digits
 
 
 __all__ = ("render",)

@@ -117,7 +117,7 @@ class Home:
             if outcome is not None and time.monotonic() - outcome.at > _NEWS:
                 outcome = None
             return Ends(outcome=outcome, servers=list(self._servers(user)))
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - as promised
             _log.exception("the home page cannot show when servers end")
             return Ends()
 

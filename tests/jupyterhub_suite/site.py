@@ -9,7 +9,7 @@ from pathlib import Path
 _HUB = """
 import tempfile
 
-c = get_config()  # noqa: F821
+c = get_config()  # noqa: F821 - JupyterHub's
 c.SimpleLocalProcessSpawner.home_dir_template = {home!r}
 c.MultipleSpawner.template_file = {templates!r}
 c.MultipleSpawner.deployment_file = {deployments!r}

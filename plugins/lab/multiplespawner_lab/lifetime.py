@@ -74,7 +74,7 @@ def _text(answer: dict[str, Any], key: str) -> str:
     value = answer.get(key) or ""
     if not isinstance(value, str):
         msg = f"{key} is no text"
-        raise ValueError(msg)  # noqa: TRY004
+        raise ValueError(msg)  # noqa: TRY004 - likewise
     return value
 
 
