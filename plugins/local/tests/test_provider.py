@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -154,7 +155,8 @@ async def test_a_delete_is_no_proof_that_it_is_gone(make_provider, make_intent, 
     handle = await provider.create(intent, keys)
     await provider.delete(handle)
     marks = {INTENT: intent.id, INSTALLATION: intent.installation_id}
-    late = subprocess.Popen(SLEEP, env={**os.environ, **marks}, start_new_session=True)
+    environment = {**os.environ, **marks}
+    late = await asyncio.create_subprocess_exec(*SLEEP, env=environment, start_new_session=True)
     try:
         while not psutil.Process(late.pid).environ():
             await asyncio.sleep(0.01)
@@ -162,8 +164,9 @@ async def test_a_delete_is_no_proof_that_it_is_gone(make_provider, make_intent, 
         await provider.delete(handle)
         assert (await provider.describe(handle)).state is ResourceState.GONE
     finally:
-        late.kill()
-        late.wait()
+        with contextlib.suppress(ProcessLookupError):
+            late.kill()
+        await late.wait()
 
 
 async def test_after_a_restart_the_reservations_are_there(make_provider, make_intent, keys):
