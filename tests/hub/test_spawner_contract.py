@@ -126,7 +126,7 @@ def test_the_form_remembers_the_last_choice(site):
     hub.client.stop("ada")
     page = ada.spawn_form().text
     (selected,) = [line for line in page.splitlines() if "<option" in line and "selected" in line]
-    assert selected.strip().endswith(">attic</option>")
+    assert selected.strip().endswith(">attic (This machine)</option>")
     assert 'value="0.25"' in page
     assert 'value="90"' in page
 
