@@ -52,7 +52,8 @@ class Lifetime:
         if self.ends_at is None:
             return 0
         seconds = self.furthest(beyond=beyond) - self.ends_at
-        return max(0, int(seconds // site.MINUTE))
+        # Ends are sums of floats: a whole number of minutes may come out a microsecond short.
+        return max(0, int((seconds + 0.001) // site.MINUTE))
 
     def model(self) -> dict[str, str | None]:
         """The answer of the API."""

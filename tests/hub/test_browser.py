@@ -100,6 +100,7 @@ def test_choose_work_and_stop(form, page, screenshot):
     assert phases(hub) == ["running"]
 
     page.goto(f"{hub.url}/hub/home")
+    page.wait_for_function("window._jupyterhub_page_loaded")  # until then no button does anything
     page.locator("#stop").click()
     expect(page.locator("#stop")).to_be_hidden(timeout=60_000)
     wait_for(lambda: hub.client.is_stopped("ada"), "the server stops")
@@ -146,6 +147,7 @@ def stopped_by_button(form, page):
         pytest.skip("the button came with JupyterHub 6")
     submit(page)
     assert_launching(page)
+    page.wait_for_function("window._jupyterhub_page_loaded")  # until then no button does anything
     page.locator("#stop-server-btn").click()
     return hub
 

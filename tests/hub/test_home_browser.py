@@ -136,6 +136,7 @@ def test_the_keyboard_reaches_every_button(opened):
 def test_what_is_stopped_on_the_page_shows_no_end(opened):
     hub, page = opened()
     row(page, "lab").wait_for()
+    page.wait_for_function("window._jupyterhub_page_loaded")  # until then no button does anything
     page.locator("#stop-lab").click()
     expect(row(page, "lab")).to_be_hidden()
     expect(row(page, "My Server")).to_be_visible()

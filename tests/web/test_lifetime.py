@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeProvider
 from resources.parts import Hub
 
-from multiplespawner_core.catalogue.limits import Limits, combine
+from multiplespawner_core.catalogue.limits import MOST, Limits, combine
 from multiplespawner_core.contracts import ConfigurationError, Storage
 from multiplespawner_core.resources import policy
 from multiplespawner_core.resources.failures import NotExtended
@@ -163,4 +163,15 @@ def test_a_limit_is_reached_exactly_whatever_floating_point_says():
         for piece in pieces[1:]:
             assert told.spare() >= piece
             told = replace(told, ends_at=told.ends_at + piece * 60)
+        assert told.spare() == 0
+
+
+def test_the_longest_life_is_reached_exactly_as_well():
+    """A century on, a float holds fewer digits of a second than today."""
+    random.seed(11)
+    for _ in range(1_000):
+        started = NOON + random.random() * 1e8
+        told = Lifetime(started, started + 60 * 60, None, Storage.KEEP, "")
+        assert told.spare() == MOST["lifetime"] - 60
+        told = replace(told, ends_at=told.ends_at + (MOST["lifetime"] - 60) * 60)
         assert told.spare() == 0

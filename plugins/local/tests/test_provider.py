@@ -363,9 +363,12 @@ async def test_the_hub_itself_is_never_a_member(provider, make_intent, keys, run
     intent = make_intent()
     handle = await provider.create(intent, keys)
     code = f"""
-import subprocess
+import subprocess, time
+import psutil
 from multiplespawner_local.processes import kill_marked, members, scan
 child = subprocess.Popen(["/usr/bin/env", "-i", "sleep", "60"])
+while psutil.Process(child.pid).name() != "sleep":
+    time.sleep(0.01)  # until then it is env, which has the mark
 print(len(members(scan(), {intent.id!r}, same_user=True)))
 print(kill_marked({intent.id!r}, same_user=True))
 child.kill()
