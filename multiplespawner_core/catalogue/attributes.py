@@ -76,7 +76,7 @@ def _schema_problems(
 ) -> Iterator[Problem]:
     if has_placeholder(value):
         return
-    validator, mistake = _validator(json.dumps(schema, sort_keys=True, default=str))
+    validator, mistake = _validator(_as_text(schema))
     if validator is None:
         message = f"{provider.__name__}.deployment_schema is wrong here: {mistake}"
         yield Problem((name,), message, "report this to the plugin's author")
@@ -84,6 +84,15 @@ def _schema_problems(
     for error in validator.iter_errors(value):
         path = (name, *error.absolute_path)
         yield Problem(path, _explain(error, path))
+
+
+def schema_mistake(schema: Any) -> str:
+    """Why this is no JSON Schema; empty if it is one."""
+    return _validator(_as_text(schema))[1]
+
+
+def _as_text(schema: Any) -> str:
+    return json.dumps(schema, sort_keys=True, default=str)
 
 
 @functools.lru_cache(maxsize=256)
@@ -124,4 +133,4 @@ def _typed_by_schema(schema: Any, value: Any) -> Any:
 _SCHEMA_TRAITS: Mapping[str, Trait] = {"integer": Int(), "number": Float(), "boolean": Bool()}
 
 
-__all__ = ("Problem", "deployment_split", "split")
+__all__ = ("Problem", "deployment_split", "schema_mistake", "split")

@@ -224,7 +224,7 @@ class _Template:
 
     def _arguments(self, key: str, block: Block, cls: type[Any]) -> dict[str, Any]:
         traits = settable_traits(cls)
-        parameters = set() if key == "spawner" else _parameters(cls)
+        parameters = set() if key == "spawner" else constructor_parameters(cls)
         arguments = {}
         for steps, name, value in self._keywords(key, block):
             path = (key, *steps)
@@ -264,7 +264,7 @@ class _Template:
         )
 
 
-def _parameters(cls: type[Any]) -> set[str]:
+def constructor_parameters(cls: type[Any]) -> set[str]:
     """What the constructor takes by name, besides what every plugin's constructor is given."""
     taken = inspect.signature(cls.__init__).parameters.values()
     by_name = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -301,5 +301,6 @@ __all__ = (
     "Resolution",
     "ResolvedDeployment",
     "ResolvedTemplate",
+    "constructor_parameters",
     "resolve",
 )

@@ -26,8 +26,8 @@ from multiplespawner_core.catalogue.placeholders import has_placeholder
 
 Trait = TraitType[Any, Any]
 
-_TRUTH = {"true": True, "yes": True, "on": True, "1": True}
-_TRUTH |= {"false": False, "no": False, "off": False, "0": False}
+TRUTH = {"true": True, "yes": True, "on": True, "1": True}
+TRUTH |= {"false": False, "no": False, "off": False, "0": False}
 _INTERNAL = frozenset({"jupyterhub.spawner", "traitlets.config.configurable"})
 _PROBE = HasTraits()
 _SETTABLE: WeakKeyDictionary[type[Any], Mapping[str, Trait]] = WeakKeyDictionary()
@@ -90,8 +90,8 @@ def _read_text(trait: Trait, text: str) -> Iterator[Any]:
             with suppress(TraitError):
                 yield coerce(member, text)
     elif isinstance(trait, Bool):
-        if text.strip().lower() in _TRUTH:
-            yield _TRUTH[text.strip().lower()]
+        if text.strip().lower() in TRUTH:
+            yield TRUTH[text.strip().lower()]
     elif isinstance(trait, (Int, Float, Enum)):
         with suppress(ValueError, TraitError):
             yield trait.from_string(text)
@@ -113,7 +113,12 @@ def _may_fit(trait: Trait, value: Any) -> bool:
         return isinstance(value, list) or (isinstance(value, str) and _accepts(trait, "text"))
     if isinstance(trait, (Unicode, Bool, Int, Float, Enum)):
         return isinstance(value, str)
-    return True
+    return not wants_function(trait)
+
+
+def wants_function(trait: Trait) -> bool:
+    """Whether nothing in a file can be right; traitlets has such a trait, and so has JupyterHub."""
+    return type(trait).__name__ == "Callable"
 
 
 def _accepts(trait: Trait, value: Any) -> bool:
@@ -128,4 +133,4 @@ def _mismatch(trait: Trait, value: Any) -> str:
     return f"must be {trait.info()}, but is {shown(value, (trait.name or '',))}"
 
 
-__all__ = ("Trait", "coerce", "settable_traits")
+__all__ = ("TRUTH", "Trait", "coerce", "settable_traits", "wants_function")

@@ -89,17 +89,18 @@ def shown(value: Any, path: Sequence[str | int] = ()) -> str:
     """The value as JSON, shortened, without anything whose key looks like that of a secret."""
     if any(isinstance(step, str) and looks_secret(step) for step in path):
         return "a secret that is not shown"
-    text = json.dumps(_without_secrets(value), ensure_ascii=False, default=repr)
+    text = json.dumps(without_secrets(value), ensure_ascii=False, default=repr)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _without_secrets(value: Any) -> Any:
+def without_secrets(value: Any) -> Any:
+    """The value with dots for everything whose key looks like that of a secret."""
     if isinstance(value, Mapping):
         return {
-            key: "..." if looks_secret(key) else _without_secrets(item)
+            key: "..." if looks_secret(key) else without_secrets(item)
             for key, item in value.items()
         }
-    return [_without_secrets(item) for item in value] if isinstance(value, list) else value
+    return [without_secrets(item) for item in value] if isinstance(value, list) else value
 
 
 __all__ = (
@@ -111,4 +112,5 @@ __all__ = (
     "path_text",
     "shown",
     "suggestion",
+    "without_secrets",
 )

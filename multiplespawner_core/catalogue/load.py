@@ -22,8 +22,10 @@ DEPLOYMENT_VARIABLE = "MULTIPLE_SPAWNER_DEPLOYMENT_FILE"
 FOLDER = ".multiplespawner"
 
 _ENDINGS = ("json", "yaml", "yml")
-_TEMPLATE_NAMES = ("spawner_templates",)
-_DEPLOYMENT_NAMES = ("spawner_deployment", "spawner_deployments")
+TEMPLATE_FILES = tuple(f"spawner_templates.{ending}" for ending in _ENDINGS)
+DEPLOYMENT_FILES = tuple(
+    f"spawner_{name}.{ending}" for name in ("deployment", "deployments") for ending in _ENDINGS
+)
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def locate(
         _given(home, deployments or environ.get(DEPLOYMENT_VARIABLE)),
     )
     return Paths(
-        given[0] or _search(home, _TEMPLATE_NAMES, TEMPLATE_VARIABLE, findings),
-        given[1] or _search(home, _DEPLOYMENT_NAMES, DEPLOYMENT_VARIABLE, findings),
+        given[0] or _search(home, TEMPLATE_FILES, TEMPLATE_VARIABLE, findings),
+        given[1] or _search(home, DEPLOYMENT_FILES, DEPLOYMENT_VARIABLE, findings),
         tuple(findings),
     )
 
@@ -111,10 +113,9 @@ def _given(home: Path, path: str | None) -> Path | None:
 
 
 def _search(
-    home: Path, names: Sequence[str], variable: str, findings: list[Finding]
+    home: Path, candidates: Sequence[str], variable: str, findings: list[Finding]
 ) -> Path | None:
     folder = home / FOLDER
-    candidates = [f"{name}.{ending}" for name in names for ending in _ENDINGS]
     present = [name for name in candidates if (folder / name).exists()]
     if len(present) == 1:
         return folder / present[0]
@@ -294,4 +295,4 @@ def _unused_deployment(
     return document.finding(deployment.path(key), message, hint, severity="warning")
 
 
-__all__ = ("Catalogue", "Paths", "load", "locate")
+__all__ = ("DEPLOYMENT_FILES", "FOLDER", "TEMPLATE_FILES", "Catalogue", "Paths", "load", "locate")

@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
 from multiplespawner_core import __version__
-from multiplespawner_core.cli import demo
-from multiplespawner_core.contracts import ConfigurationError
+
+COMMANDS: Final = {
+    "demo": "run a throw-away JupyterHub on this machine",
+    "init": "write a configuration to start from",
+    "validate": "say what is wrong with a configuration",
+    "plan": "say what a start of a server would do",
+    "plugins": "list the plugins and what they offer",
+    "schema": "print the JSON Schema of the two files",
+}
+"""Each is a module of this package, imported when it is called: ``--help`` answers at once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="multiplespawner", description="Choose where JupyterHub's servers run."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo.add_parser(commands)
+    called = next((word for word in arguments if not word.startswith("-")), "")
+    for name, summary in COMMANDS.items():
+        of_command = commands.add_parser(name, help=summary)
+        if name == called:
+            module = import_module(f"{__name__}.{name}")
+            of_command.description = module.__doc__
+            module.add_arguments(of_command)
     chosen = parser.parse_args(arguments)
+    from multiplespawner_core.contracts import ConfigurationError  # noqa: PLC0415 - as above
+
     try:
-        status: int = chosen.run(chosen)
+        status: int = import_module(f"{__name__}.{chosen.command}").run(chosen)
+        sys.stdout.flush()
     except ConfigurationError as error:
         print(f"multiplespawner: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read it, such as `head`, has seen enough; the interpreter must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
 
 
-__all__ = ("main",)
+__all__ = ("COMMANDS", "main")

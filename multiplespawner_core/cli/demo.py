@@ -74,15 +74,11 @@ c.LocalProvider.allow_same_user = True
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to the command line."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "demo", help="run a throw-away JupyterHub on this machine", description=__doc__
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "--port", type=_port_number, help="port to listen on (default: the first free one)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -317,4 +313,4 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
 
 
-__all__ = ("add_parser", "run")
+__all__ = ("add_arguments", "run")

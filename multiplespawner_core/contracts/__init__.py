@@ -41,6 +41,7 @@ from multiplespawner_core.contracts.values import (
     ResourceState,
     Scope,
     Specification,
+    Starter,
     Storage,
 )
 
@@ -80,6 +81,7 @@ __all__ = (
     "ResourceState",
     "Scope",
     "Specification",
+    "Starter",
     "Storage",
     "Throttled",
     "Transient",

@@ -34,7 +34,11 @@ class Plugin(LoggingConfigurable, metaclass=ContractMeta):  # type: ignore[metac
         self.installation_id = installation_id
 
     async def startup(self) -> None:
-        """Called once, in the hub's event loop, before the first call of any other coroutine."""
+        """Called once, in the hub's event loop, before the first call of any other coroutine.
+
+        ``multiplespawner plan`` calls a provider's as well, in a process of its own and perhaps
+        beside the hub, and then asks for offers: nothing outside of the process may change.
+        """
 
     async def shutdown(self) -> None:
         """Called once when the hub ends: close connections and threads; resources stay."""

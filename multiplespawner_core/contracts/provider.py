@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Owned,
         Scope,
         Specification,
+        Starter,
     )
 
 
@@ -39,6 +40,14 @@ class Provider(Plugin):
 
     What no provider claims must be a trait of the child spawner.
     """
+
+    @classmethod
+    def starter(cls) -> Starter | None:
+        """What an administrator can start from, here; ``multiplespawner init`` asks for it.
+
+        None, as by default, where nothing works without knowing more.
+        """
+        return None
 
     @abstractmethod
     def capabilities(self) -> Capabilities:

@@ -257,6 +257,21 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class Starter:
+    """A way to start with a provider on this machine: what ``multiplespawner init`` writes.
+
+    Args:
+        template: an entry of the Spawner Template configuration.
+        deployments: entries of the Spawner Deployment configuration, of the template's type.
+        settings: lines for ``jupyterhub_config.py``; comments in them say why.
+    """
+
+    template: Mapping[str, Any]
+    deployments: Sequence[Mapping[str, Any]]
+    settings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Keys:
     """What an authenticator prepared before the resource exists. Never stored in the ledger.
 
@@ -314,5 +329,6 @@ __all__ = (
     "ResourceState",
     "Scope",
     "Specification",
+    "Starter",
     "Storage",
 )

@@ -12,7 +12,6 @@ something only where the configured class is ours:
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -24,6 +23,7 @@ from jupyterhub.app import JupyterHub
 from multiplespawner_core.contracts import ConfigurationError, Owner
 from multiplespawner_core.spawner.multiple import MultipleSpawner, intent_of
 from multiplespawner_core.spawner.runtime import Runtime
+from multiplespawner_core.spawner.settings import unknown
 from multiplespawner_core.web import choices, handlers, static
 from multiplespawner_core.web.home import Home
 
@@ -102,11 +102,8 @@ def _answer(app: Any, runtime: Runtime) -> None:
 def _warn_of_typos(app: Any) -> None:
     """JupyterHub says this itself, but only when the first Spawner is made."""
     known = MultipleSpawner.class_trait_names(config=True)
-    for name in app.config.get("MultipleSpawner", {}):
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            app.log.warning("c.MultipleSpawner.%s is no setting%s", name, hint)
+    for finding in unknown(app.config, "MultipleSpawner", known):
+        app.log.warning("%s", finding)
 
 
 def _serving(app: Any) -> set[str]:

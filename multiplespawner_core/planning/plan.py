@@ -17,6 +17,9 @@ from multiplespawner_core.contracts import (
 
 Placeholders = Mapping[str, str]
 
+MARGIN = 30.0
+"""Seconds that JupyterHub grants beyond our own deadlines, which have the better messages."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -43,6 +46,11 @@ class Budget:
         """Seconds that the whole start may take."""
         after = self.ready + self.open + self.configure + self.launch
         return self.before + 2 * self.create + after
+
+    @property
+    def start_timeout(self) -> int:
+        """Seconds after which JupyterHub gives the start up, unless the administrator says."""
+        return int(self.total + MARGIN)
 
 
 @dataclass(frozen=True)
@@ -85,4 +93,4 @@ class Plan:
         return self.provider.capabilities().made_by is MadeBy.CHILD
 
 
-__all__ = ("Budget", "Placeholders", "Plan")
+__all__ = ("MARGIN", "Budget", "Placeholders", "Plan")

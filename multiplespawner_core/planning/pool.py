@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,12 +79,10 @@ class Pool:
         Raises:
             ConfigurationError: its class does not take these arguments.
         """
-        directory = self._state_dir / "plugins" / re.sub(r"[^A-Za-z0-9_-]", "_", name)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return cls(
                 component=name,
-                state_dir=directory,
+                state_dir=self.directory(name),
                 installation_id=self._installation_id,
                 config=self.config,
                 **kwargs,
@@ -91,6 +90,16 @@ class Pool:
         except (TypeError, ValueError, TraitError, OSError) as error:
             msg = f"{cls.__name__} for {name!r} cannot be made: {error}"
             raise ConfigurationError(msg) from error
+
+    def directory(self, name: str) -> Path:
+        """Where a component of that name keeps what must survive the hub; made where missing."""
+        directory = self.place(name)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    def place(self, name: str) -> Path:
+        """The path of that directory, made or not."""
+        return self._state_dir / "plugins" / re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
     async def ready(self, plugin: P) -> P:
         """The component, once its `startup` has run; a failed one is tried anew at the next use."""
@@ -121,4 +130,36 @@ class Pool:
         return kept
 
 
-__all__ = ("Pool",)
+class Onlooker(Pool):
+    """A pool beside the hub, for looking alone: it makes no directories in the hub's.
+
+    Args:
+        registry: knows the classes.
+        config: the hub's.
+        state_dir: the hub's; what a component keeps there is seen where there is something.
+        empty: directory that takes the place of what is not there.
+    """
+
+    def __init__(self, registry: Registry, config: Config, state_dir: Path, empty: Path) -> None:
+        super().__init__(registry, config, state_dir, uuid.uuid4().hex)
+        self._empty = empty
+
+    def directory(self, name: str) -> Path:
+        """The component's directory, if the hub has made it.
+
+        Raises:
+            ConfigurationError: it cannot be read.
+        """
+        place = self.place(name)
+        try:
+            next(place.iterdir(), None)
+        except FileNotFoundError:
+            place = self._empty / place.name
+            place.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            msg = f"{place} cannot be read ({error.strerror}): be the user that the hub runs as"
+            raise ConfigurationError(msg) from error
+        return place
+
+
+__all__ = ("Onlooker", "Pool")

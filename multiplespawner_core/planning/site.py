@@ -180,16 +180,14 @@ class Site:
             Capacity: none can be had now.
             Quota: the account may not have more.
         """
-        option = self._options[_key(choice)]
-        provider = await self._pool.ready(option.provider)
-        attributes = render(option.attributes, of_owner(owner))
-        specification = _specification(option, request, attributes)
+        option = self.option(choice)
+        specification = self.specification(request, choice, owner)
         resolved = option.resolved
         return Plan(
             template=resolved.template.name,
             deployment=request.deployment,
-            provider=provider,
-            offer=_best(_offers(provider, await provider.offers(specification))),
+            provider=option.provider,
+            offer=best(await self.offers(choice, specification)),
             specification=specification,
             child_class=option.child_class,
             child_kwargs=option.child_kwargs,
@@ -200,6 +198,24 @@ class Site:
             hub_connect_url=resolved.template.hub_connect_url,
             budget=self._budget(option),
         )
+
+    def option(self, choice: Choice) -> Option:
+        """All that a choice resolves to."""
+        return self._options[_key(choice)]
+
+    def specification(self, request: Request, choice: Choice, owner: Owner) -> Specification:
+        """What the provider is asked for."""
+        option = self.option(choice)
+        return _specification(option, request, render(option.attributes, of_owner(owner)))
+
+    async def offers(self, choice: Choice, specification: Specification) -> list[Offer]:
+        """What the provider of that choice can give for it, best first.
+
+        Raises:
+            InvalidSpecification: no offer will ever fit.
+        """
+        provider = await self._pool.ready(self.option(choice).provider)
+        return _offers(provider, await provider.offers(specification))
 
     async def _authenticator(self, resolved: ResolvedTemplate) -> Authenticator | None:
         if resolved.authenticator is None:
@@ -220,7 +236,7 @@ class Site:
     def _child_timeout(self, option: Option, name: str) -> float:
         given = option.child_kwargs.get(name)
         if given is None:
-            given = _configured(self._pool.config, option.child_class, name)
+            given = configured(self._pool.config, option.child_class, name)
         return float(given)
 
     def _budget(self, option: Option) -> Budget:
@@ -238,7 +254,7 @@ class Site:
     async def _why_not(self, provider: Provider, specification: Specification) -> str:
         try:
             await self._pool.ready(provider)
-            _best(_offers(provider, await provider.offers(specification)))
+            best(_offers(provider, await provider.offers(specification)))
         except (ProviderError, ConfigurationError) as error:
             return str(error) or type(error).__name__
         except Exception as error:  # noqa: BLE001 - the start will tell; a form must not fail
@@ -353,7 +369,13 @@ def _offers(provider: Provider, offers: Any) -> list[Offer]:
     return [expect(offer, Offer, provider, "offers") for offer in offers]
 
 
-def _best(offers: Sequence[Offer]) -> Offer:
+def best(offers: Sequence[Offer]) -> Offer:
+    """The first one that can be had.
+
+    Raises:
+        Capacity: none can be had now.
+        Quota: the account may not have more.
+    """
     for offer in offers:
         if offer.availability in (Availability.AVAILABLE, Availability.UNKNOWN):
             return offer
@@ -363,7 +385,7 @@ def _best(offers: Sequence[Offer]) -> Offer:
     raise Capacity(reasons or "there is no room for it now")
 
 
-def _configured(config: Any, cls: type[Any], name: str) -> Any:
+def configured(config: Any, cls: type[Any], name: str) -> Any:
     """The value that configuration gives to a trait of `cls`, before any instance exists."""
     for base in cls.__mro__:
         section = _section(config, base.__name__)
@@ -385,4 +407,4 @@ def _section(config: Any, name: str) -> Mapping[str, Any]:
     return section
 
 
-__all__ = ("Option", "Site")
+__all__ = ("Option", "Site", "best", "configured")

@@ -120,6 +120,21 @@ class Registry:
         }
         return tuple(sorted(found))
 
+    def components(
+        self, kind: Kind, resource_type: str = ""
+    ) -> list[tuple[Declared, tuple[str, ...]]]:
+        """Every component of a kind that can be resolved, with all names that mean it."""
+        wanted = resource_type if kind is Kind.PROVIDER else ""
+        found: dict[str, tuple[Declared, list[str]]] = {}
+        for (of_kind, of_type, key), claims in self._claims.items():
+            if of_kind is kind and len(claims) == 1 and (not wanted or of_type == wanted):
+                component = claims[0].component
+                spelled = next((name for name in component.names if _key(name) == key), key)
+                names = found.setdefault(component.target, (claims[0], []))[1]
+                if spelled not in names:
+                    names.append(spelled)
+        return [(declared, tuple(names)) for declared, names in found.values()]
+
     def packages(self) -> set[str]:
         """The top-level packages of what the plugins declare."""
         return {

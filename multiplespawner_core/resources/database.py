@@ -35,7 +35,7 @@ def open_database(url: str, state_dir: Path) -> tuple[Engine, str, ExitStack]:
         ConfigurationError: it cannot be opened, another hub holds it, or a newer version of
             multiplespawner made it.
     """
-    parsed = _parse(url or f"sqlite:///{state_dir / 'ledger.sqlite'}")
+    parsed = parse_url(url or f"sqlite:///{state_dir / 'ledger.sqlite'}")
     with ExitStack() as locks:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +68,12 @@ def _lock(locks: ExitStack, file: Path, what: str, trait: str) -> None:
     locks.callback(lock.release)
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """The URL of a ledger.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -117,4 +122,4 @@ def _explain(url: URL, error: Exception) -> str:
     return f"the ledger {shown} cannot be opened: {detail}; see c.MultipleSpawner.ledger_url"
 
 
-__all__ = ("open_database",)
+__all__ = ("open_database", "parse_url")

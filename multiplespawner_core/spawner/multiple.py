@@ -45,9 +45,6 @@ _SETTLE = 5.0
 _STOP_WAIT = 30.0
 """Seconds for which `stop` waits until the resource is gone; the release goes on behind."""
 
-_MARGIN = 30.0
-"""Seconds that JupyterHub grants beyond our own deadlines, which have the better messages."""
-
 
 class MultipleSpawner(Settings, Spawner):
     """Starts servers where their users want them.
@@ -100,7 +97,7 @@ class MultipleSpawner(Settings, Spawner):
             request, choice = site.select(options, self.chooser)
         except InvalidOptions as error:
             raise self._ended_by(_refused(error)) from None
-        self._set_timeout("start_timeout", site.budget(choice).total + _MARGIN)
+        self._set_timeout("start_timeout", site.budget(choice).start_timeout)
         self._set_timeout("http_timeout", site.http_timeout(choice))
         return site, request, choice
 

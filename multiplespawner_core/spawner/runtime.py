@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from jupyterhub.spawner import Spawner
-from traitlets import TraitError
 from traitlets.config import Config
 
-from multiplespawner_core.catalogue.check import Resolution, resolve
-from multiplespawner_core.catalogue.load import Catalogue, Paths, locate
-from multiplespawner_core.contracts import Authenticator, ConfigurationError, Kind, Owner, Provider
+from multiplespawner_core.catalogue.check import Resolution
+from multiplespawner_core.catalogue.load import Catalogue
+from multiplespawner_core.contracts import Authenticator, Kind, Owner, Provider
 from multiplespawner_core.planning.current import CurrentSite
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
-from multiplespawner_core.plugins.discovery import discover, installed
-from multiplespawner_core.plugins.registry import Registry
 from multiplespawner_core.resources.child import Child
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.manager import Manager
 from multiplespawner_core.resources.record import Record
 from multiplespawner_core.resources.resource import Resource
-from multiplespawner_core.spawner import settings as settings_module
+from multiplespawner_core.spawner.assembly import assemble
 from multiplespawner_core.spawner.child import ChildSpawner
 from multiplespawner_core.spawner.late_handlers import LateHandlers
 
@@ -54,16 +50,8 @@ class Runtime:
     def __init__(self, config: Config, revive: Revive, log: logging.Logger) -> None:
         self._revive = revive
         _speak_through(log, {"multiplespawner_core"})
-        try:
-            self.settings = settings_module.read(config)
-            classes = settings_module.class_paths(self.settings)
-            self._limits = settings_module.site_limits(self.settings)
-        except (TraitError, ValueError) as error:
-            message = str(error).replace("a Settings instance", "c.MultipleSpawner")
-            raise ConfigurationError(message) from error
-        found = installed()
-        plugins = discover(found, self.settings.enabled_plugins, self.settings.disabled_plugins)
-        self.registry = Registry(plugins, found.spawners, classes)
+        self._assembly = assemble(config).required()
+        self.settings, self.registry = self._assembly.settings, self._assembly.registry
         for plugin in self.registry.plugins:
             if plugin.reason:
                 _log.warning("plugin %s is %s: %s", plugin, plugin.state.value, plugin.reason)
@@ -73,7 +61,7 @@ class Runtime:
         try:
             self.pool = Pool(self.registry, config, state_dir, self.ledger.installation_id)
             self._late_handlers = LateHandlers()
-            self._current_site = CurrentSite(self._locate, self._resolve, self.pool)
+            self._current_site = CurrentSite(self._assembly.locate, self._resolve, self.pool)
         except BaseException:
             self.ledger.close()
             raise
@@ -207,12 +195,9 @@ class Runtime:
         _ = spawner.child
         return resource.child
 
-    def _locate(self) -> Paths:
-        return locate(os.environ, self.settings.template_file, self.settings.deployment_file)
-
     def _resolve(self, catalogue: Catalogue) -> Resolution:
         with self._late_handlers.watched():
-            resolution = resolve(catalogue, self.registry, self._limits)
+            resolution = self._assembly.resolve(catalogue)
         self._late_handlers.refuse(resolution)
         return resolution
 

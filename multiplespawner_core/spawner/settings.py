@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from traitlets import Dict, List, Unicode, default
+from traitlets import Dict, List, TraitError, Unicode, default
 from traitlets.config import Config, Configurable
 
+from multiplespawner_core.catalogue.findings import Finding, nearest, suggestion
 from multiplespawner_core.catalogue.limits import Limits
 from multiplespawner_core.catalogue.model import explain
 from multiplespawner_core.contracts import Kind
@@ -94,51 +96,87 @@ class Settings(Configurable):
         return str(Path("~/.multiplespawner/state").expanduser())
 
 
-def read(config: Config) -> Settings:
+def read(config: Config) -> tuple[Settings, list[Finding]]:
     """The settings that ``c.MultipleSpawner`` holds, before any Spawner exists.
 
-    Raises:
-        traitlets.TraitError: a value is of the wrong kind.
+    What is of the wrong kind is left out, and said.
     """
-    section = config.get("MultipleSpawner", Config())
     names = Settings.class_trait_names(config=True)
-    own = {name: value for name, value in section.items() if name in names}
-    return Settings(config=Config({"Settings": own}))
+    own = {name: value for name, value in section(config).items() if name in names}
+    good: dict[str, Any] = {}
+    problems = []
+    for name, value in own.items():
+        try:
+            _settings({name: value})
+        except TraitError as error:
+            message = str(error).replace(" of a Settings instance", "")
+            problems.append(problem(name, message))
+        else:
+            good[name] = value
+    return _settings(good), problems
 
 
-def class_paths(settings: Settings) -> dict[Kind, list[str]]:
-    """`component_classes` by kind.
+def class_paths(settings: Settings) -> tuple[dict[Kind, list[str]], list[Finding]]:
+    """`component_classes` by kind, and what names no kind."""
+    known = {kind.value: kind for kind in Kind}
+    found = {
+        known[name]: list(paths)
+        for name, paths in settings.component_classes.items()
+        if name in known
+    }
+    problems = [
+        problem(f"component_classes.{name}", "is no kind of component", suggestion(name, known))
+        for name in settings.component_classes
+        if name not in known
+    ]
+    return found, problems
 
-    Raises:
-        ValueError: a kind that does not exist.
-    """
-    known: dict[str, Any] = {kind.value: kind for kind in Kind}
-    unknown = [name for name in settings.component_classes if name not in known]
-    if unknown:
-        msg = (
-            f"c.MultipleSpawner.component_classes: {unknown[0]!r} is no kind of component;"
-            f" allowed: {', '.join(known)}"
-        )
-        raise ValueError(msg)
-    return {known[name]: paths for name, paths in settings.component_classes.items()}
 
-
-def site_limits(settings: Settings) -> Limits:
-    """`limits`, checked.
-
-    Raises:
-        ValueError: what does not make sense; the message says where.
-    """
+def site_limits(settings: Settings) -> tuple[Limits, list[Finding]]:
+    """`limits`, and what does not make sense in them; then there are none."""
     try:
-        return Limits.model_validate(settings.limits)
+        return Limits.model_validate(settings.limits), []
     except ValidationError as error:
-        parts = []
+        problems = []
         for detail in error.errors(include_url=False):
             steps = ("limits", *detail["loc"])
-            message, hint = explain(detail, steps)
-            place = ".".join(map(str, steps))
-            parts.append(f"c.MultipleSpawner.{place}: {message}{hint and f' ({hint})'}")
-        raise ValueError("; ".join(parts)) from None
+            problems.append(problem(".".join(map(str, steps)), *explain(detail, steps)))
+        return Limits(), problems
 
 
-__all__ = ("Settings", "class_paths", "read", "site_limits")
+def unknown(config: Config, name: str, known: Collection[str]) -> list[Finding]:
+    """What a section of ``jupyterhub_config.py`` sets that no class of its name can take.
+
+    Args:
+        config: the hub's.
+        name: of the section.
+        known: every setting that there is.
+    """
+    return [
+        Finding("", None, None, f"c.{name}.{key}", "is no setting", _meant(key, known))
+        for key in section(config, name)
+        if key not in known and not key[:1].isupper()  # a section within the section
+    ]
+
+
+def problem(setting: str, message: str, hint: str = "") -> Finding:
+    """A finding about one of our settings; in which file it stands, who read it may know."""
+    return Finding("", None, None, f"c.MultipleSpawner.{setting}", message, hint)
+
+
+def section(config: Config, name: str = "MultipleSpawner") -> Mapping[str, Any]:
+    """A section of the hub's configuration, empty where it is not there."""
+    found: Mapping[str, Any] = config.get(name, {})
+    return found
+
+
+def _settings(values: Mapping[str, Any]) -> Settings:
+    return Settings(config=Config({"Settings": values}))
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = nearest(name, known)
+    return "" if close is None else f"did you mean {close!r}?"
+
+
+__all__ = ("Settings", "class_paths", "problem", "read", "section", "site_limits", "unknown")

@@ -133,5 +133,5 @@ def test_a_misspelt_setting_is_told_when_the_hub_starts(caplog):
     app.config = Config({"MultipleSpawner": {"disabled_plugin": ["oci"], "state_dir": "x"}})
     attach_module._warn_of_typos(app)
     assert [record.getMessage() for record in caplog.records] == [
-        "c.MultipleSpawner.disabled_plugin is no setting; did you mean 'disabled_plugins'?"
+        "c.MultipleSpawner.disabled_plugin: is no setting (did you mean 'disabled_plugins'?)"
     ]

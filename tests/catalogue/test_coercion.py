@@ -68,6 +68,7 @@ def test_what_fits(trait, value, expected):
         (t.List(), "{username}", 'must be a list, but is "{username}"'),
         (t.Dict(), "{username}", 'must be a dict, but is "{username}"'),
         (t.List(), {"a": "{username}"}, 'must be a list, but is {"a": "{username}"}'),
+        (t.Callable(), "{username}", 'must be a callable, but is "{username}"'),
         (t.Unicode(), ["{username}"], 'must be a unicode string, but is ["{username}"]'),
     ],
 )

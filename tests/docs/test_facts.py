@@ -125,6 +125,7 @@ def test_the_layout_is_the_one_of_the_code():
 
 
 def test_durations_are_those_of_the_code():
+    from multiplespawner_core.planning import plan
     from multiplespawner_core.resources import manager, policy
     from multiplespawner_core.spawner import multiple
 
@@ -132,7 +133,7 @@ def test_durations_are_those_of_the_code():
     assert f"waits up to {multiple._SETTLE:.0f} seconds for that word" in text
     assert f"waits up to {multiple._STOP_WAIT:.0f} seconds for the resource" in text
     assert f"waits up to {manager.HANDOVER_TIMEOUT:.0f} seconds for it" in text
-    assert f"plus {multiple._MARGIN:.0f} seconds" in text
+    assert f"plus {plan.MARGIN:.0f} seconds" in text
     assert f"after {policy.pause(1):.1f} seconds" in text
     assert f"up to {policy.LONGEST_PAUSE:.0f} seconds" in text
     contract = " ".join(contracts.Provider.extend.__doc__.split())

@@ -28,6 +28,21 @@ c.LocalProvider.allow_same_user = True
 c.Spawner.poll_interval = 3
 """
 
+ACCOUNT = "games"
+"""Debian's, with a home that exists and no power over anything."""
+
+# Debian's interpreter: the one of the tests may lie where only root can read.
+ACCOUNT_SERVER = """
+import http.server, os, urllib.parse
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("X-JupyterHub-Version", "6")
+        self.end_headers()
+        self.wfile.write(str(os.getuid()).encode())
+url = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+http.server.ThreadingHTTPServer((url.hostname, url.port), Handler).serve_forever()
+"""
 
 STATES = []
 """The state directories of all hubs of this session."""

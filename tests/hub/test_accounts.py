@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness import wait_for
-from site_fixture import phases
+from site_fixture import ACCOUNT, ACCOUNT_SERVER, phases
 
 pytestmark = pytest.mark.hub
 
@@ -21,25 +21,9 @@ TEMPLATES = [
     }
 ]
 
-ACCOUNT = "games"
-"""Debian's, with a home that exists and no power over anything."""
-
-# Debian's interpreter: the one of the tests may lie where only root can read.
-SERVER = """
-import http.server, os, urllib.parse
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("X-JupyterHub-Version", "6")
-        self.end_headers()
-        self.wfile.write(str(os.getuid()).encode())
-url = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-http.server.ThreadingHTTPServer((url.hostname, url.port), Handler).serve_forever()
-"""
-
 CONFIG = f"""
 c.LocalProvider.allow_same_user = False
-c.Spawner.cmd = ["/usr/bin/python3", "-c", {SERVER!r}]
+c.Spawner.cmd = ["/usr/bin/python3", "-c", {ACCOUNT_SERVER!r}]
 c.Spawner.args = []
 """
 

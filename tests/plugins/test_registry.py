@@ -387,3 +387,24 @@ def test_the_order_of_plugins_does_not_matter(data, content):
     group = [automatic("a", "auto:A"), automatic("c", "m:A")]
     shuffled = data.draw(st.permutations(plugins))
     assert outcomes(Registry(plugins, group)) == outcomes(Registry(shuffled, group[::-1]))
+
+
+def test_components_with_every_name_that_means_them():
+    other = Component("other", "other:Spawner", aliases=("ssh",))
+    machine = Component("rack", "rack:Rack", resource_types=("bare_metal", "container"))
+    registry = Registry(
+        [plugin("a", SSH), plugin("b", other), plugin("c", machine, kind=Kind.PROVIDER)],
+        [automatic("my_ssh", SSH.target), automatic("simple", "simple:Spawner")],
+    )
+    found = {
+        declared.component.target: names for declared, names in registry.components(Kind.SPAWNER)
+    }
+    assert found == {
+        # "ssh" means two things, so it means nothing; the other names still do.
+        SSH.target: ("sshspawner.sshspawner.SSHSpawner", "my_ssh.spawner.SSHSpawner", "my_ssh"),
+        "other:Spawner": ("other", "other.Spawner"),
+        "simple:Spawner": ("simple", "simple.Spawner"),
+    }
+    for resource_type, names in (("container", ("rack", "rack.Rack")), ("virtual_machine", None)):
+        offered = registry.components(Kind.PROVIDER, resource_type)
+        assert [given for _, given in offered] == ([names] if names else [])

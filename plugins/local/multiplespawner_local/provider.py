@@ -32,10 +32,11 @@ from multiplespawner_core import (
     ResourceState,
     Scope,
     Specification,
+    Starter,
     Storage,
     Transient,
 )
-from multiplespawner_local import child, processes
+from multiplespawner_local import child, processes, starting
 from multiplespawner_local.admission import Admission, check, lacking
 from multiplespawner_local.limits import tree
 from multiplespawner_local.limits.base import Limiter, is_group_of, remove_groups
@@ -147,6 +148,10 @@ class LocalProvider(Provider):
                 await self._watchdog
         for executor in (self._desk, self._workers):
             executor.shutdown(wait=False)
+
+    @classmethod
+    def starter(cls) -> Starter:
+        return starting.starter()
 
     def capabilities(self) -> Capabilities:
         return Capabilities(

@@ -19,7 +19,7 @@ from multiplespawner_local.limits.base import LimiterUnavailable, is_group_of, r
 from multiplespawner_local.limits.cgroup_v2 import CgroupV2
 from multiplespawner_local.limits.watchdog import Watchdog, held_by
 
-from multiplespawner_core import GB, ConfigurationError
+from multiplespawner_core import GB, ConfigurationError, Specification
 
 PYTHON = "/usr/bin/python3"
 MB = 2**20
@@ -338,6 +338,20 @@ async def test_the_watchdog_ends_only_what_holds_too_much():
 
     await Watchdog(limits, usage, end).look()
     assert ended == ["big"]
+
+
+async def test_who_only_asks_for_offers_ends_no_tree(make_provider, make_intent, keys, run):
+    """``multiplespawner plan`` starts a provider beside the hub, with the hub's reservations."""
+    provider = make_provider(limits="watchdog")
+    intent = make_intent(memory=0.00001)
+    await provider.create(intent, keys)
+    big = run(provider, intent, "/bin/sleep", "60")
+    onlooker = make_provider(limits="watchdog")
+    await onlooker.startup()
+    await onlooker.offers(Specification("bare_metal", memory=0.1))
+    await asyncio.sleep(0.3)
+    await onlooker.shutdown()
+    assert big.poll() is None
 
 
 async def test_the_watchdog_ends_a_tree(make_provider, make_intent, keys, run, caplog):

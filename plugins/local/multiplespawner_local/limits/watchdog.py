@@ -46,11 +46,12 @@ class Watchdog:
     async def run(self) -> None:
         """Look for ever; a look that fails is logged and the next one follows."""
         while True:
+            # Before the first look: who only asks for offers is gone by then, and ended nothing.
+            await asyncio.sleep(self._interval)
             try:
                 await self.look()
             except Exception:  # noqa: BLE001 - the next look may succeed
                 _log.exception("the memory watchdog could not look")
-            await asyncio.sleep(self._interval)
 
     async def look(self) -> None:
         for key, limit in (await self._limits()).items():

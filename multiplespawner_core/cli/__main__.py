@@ -1,0 +1,7 @@
+"""``python -m multiplespawner_core.cli``, where the command is not on the path."""
+
+import sys
+
+from multiplespawner_core.cli import main
+
+sys.exit(main())
