@@ -54,7 +54,10 @@ def cell(python: str, name: str, *options: str) -> Outcome:
     print(f"==> {name}", flush=True)
     command = [python, str(HERE / "run.py"), "--reports", str(REPORTS), *options, name]
     subprocess.run(command, check=False)
-    return read(REPORTS / f"{name}.xml")
+    report = REPORTS / f"{name}.xml"
+    if not report.exists():
+        sys.exit(f"{name}: the run was ended from outside")
+    return read(report)
 
 
 def main(pythons: Sequence[str]) -> int:
