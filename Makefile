@@ -100,7 +100,7 @@ demo: $(VENV)/.stamp-demo ## a hub to try, on this machine (DEMO_ARGS='--port 81
 
 # --- checks ---
 
-test: lint types imports docs unit hub hub5 browser packages test-pythons ## everything
+test: lint types imports docs unit hub hub5 jupyterhub-suite browser packages test-pythons ## everything
 
 test-quick: setup ## lint, types and unit tests: less than two minutes
 	$(STEP) "lint" $(BIN)/ruff check --quiet .
@@ -165,7 +165,7 @@ unit-on-%: .venv-py%/.stamp
 		--junitxml $(REPORTS)/python$*.xml -m "not hub and not browser and not packages" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find
-	@echo unit hub hub5 browser packages $(addprefix python,$(FOUND_PYTHONS))
+	@echo unit hub hub5 jupyterhub-suite browser packages $(addprefix python,$(FOUND_PYTHONS))
 
 # --- the rest ---
 
