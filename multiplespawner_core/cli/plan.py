@@ -21,9 +21,10 @@ from multiplespawner_core.catalogue.placeholders import PLACEHOLDERS, of_owner, 
 from multiplespawner_core.cli import hub_config, survey
 from multiplespawner_core.cli.survey import Survey
 from multiplespawner_core.contracts import Offer, Owner
+from multiplespawner_core.planning.candidates import available
 from multiplespawner_core.planning.current import findings
 from multiplespawner_core.planning.plan import Budget
-from multiplespawner_core.planning.site import Option, best
+from multiplespawner_core.planning.site import Option
 from multiplespawner_core.resources.failures import for_user
 from multiplespawner_core.resources.pipeline import PLAN_TIMEOUT
 from multiplespawner_core.resources.record import Phase
@@ -111,7 +112,7 @@ async def _planned(chosen: argparse.Namespace, seen: Survey) -> dict[str, Any]:
         plan["provider"]["attributes"] = without_secrets(specification.attributes)
         offers = await bounded(seen.site.offers(choice, specification), PLAN_TIMEOUT)
         plan["offers"] = [_offer(offer) for offer in offers]
-        plan["offers"][offers.index(best(offers))]["chosen"] = True
+        plan["offers"][offers.index(available(offers))]["chosen"] = True
     except Exception as error:  # noqa: BLE001 - users are told of any error in the same way
         plan["refused"] = for_user(error, Phase.CREATING, None).message
     finally:

@@ -239,6 +239,8 @@ class Capabilities:
         list_grace: seconds after which a list that lacks a new resource is to be trusted.
         sizes: which of ``cpu``, ``memory``, ``gpu`` it enforces; no other size is offered to users.
         storage: what can become of users' files here; a template that does not say gets the first.
+        concurrent_creates: how many `create` calls may be under way at once; further starts
+            wait, and their users are told how many are before them.
         create_timeout: seconds that `create` may take to answer.
         ready_timeout: seconds from then until READY; unused where the child makes the thing.
         poll_interval: seconds between looks at a child spawner that runs.
@@ -251,6 +253,7 @@ class Capabilities:
     list_grace: float = 0
     sizes: frozenset[str] = frozenset()
     storage: Sequence[Storage] = (Storage.EPHEMERAL,)
+    concurrent_creates: int = 20
     create_timeout: float = 60
     ready_timeout: float = 600
     poll_interval: float = 10

@@ -79,7 +79,7 @@ def _start(app: Any) -> None:
     _warn_of_typos(app)
     try:
         revive = functools.partial(_spawner_of, app)
-        runtime = Runtime.start(app.config, revive, _serving(app), app.log)
+        runtime = Runtime.start(app.config, revive, functools.partial(_serving, app), app.log)
     except ConfigurationError as error:
         app.log.critical("multiplespawner cannot start: %s", error)
         app.exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from multiplespawner_core.contracts import (
     MadeBy,
     Offer,
     Provider,
+    ProviderError,
     Specification,
 )
 
@@ -32,6 +33,7 @@ class Budget:
         configure: to configure it.
         launch: to start the server.
         before: until what the server had before is gone and the offers are known.
+        queue: until it is this start's turn to ask the provider.
     """
 
     create: float
@@ -40,12 +42,13 @@ class Budget:
     configure: float
     launch: float
     before: float = 60.0
+    queue: float = 120.0
 
     @property
     def total(self) -> float:
         """Seconds that the whole start may take."""
         after = self.ready + self.open + self.configure + self.launch
-        return self.before + 2 * self.create + after
+        return self.before + self.queue + 2 * self.create + after
 
     @property
     def start_timeout(self) -> int:
@@ -71,6 +74,8 @@ class Plan:
         lifetime: seconds that the server may live; None for no end.
         hub_connect_url: where the server reaches the hub, if the template says so.
         budget: how long each phase may take.
+        turned_down: what was looked at before it and why it is not to be had, for the user.
+        otherwise: from why this one is not to be had to the next best; raises if there is none.
     """
 
     template: str
@@ -86,6 +91,8 @@ class Plan:
     hub_connect_url: str | None
     budget: Budget
     authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    turned_down: Sequence[str] = ()
+    otherwise: Callable[[ProviderError], Coroutine[Any, Any, Plan]] | None = None
 
     @property
     def made_by_child(self) -> bool:

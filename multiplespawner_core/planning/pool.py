@@ -61,6 +61,10 @@ class Pool:
         cls: type[Provider] = self.registry.load(Kind.PROVIDER, component)
         return self._keep(f"provider-{component.target}", cls, component.name, {})
 
+    def providers(self) -> list[Provider]:
+        """Every provider that was made."""
+        return [kept for kept in self._kept.values() if isinstance(kept, Provider)]
+
     def authenticator(
         self, template: str, cls: type[Authenticator], kwargs: Mapping[str, Any]
     ) -> Authenticator:

@@ -23,9 +23,7 @@ from multiplespawner_core.catalogue.model import Deployment
 from multiplespawner_core.catalogue.placeholders import of_owner, render
 from multiplespawner_core.contracts import (
     Authenticator,
-    Availability,
     Capabilities,
-    Capacity,
     ConfigurationError,
     Configurer,
     MadeBy,
@@ -33,14 +31,21 @@ from multiplespawner_core.contracts import (
     Owner,
     Provider,
     ProviderError,
-    Quota,
     Specification,
     Storage,
 )
 from multiplespawner_core.planning.boundary import expect
+from multiplespawner_core.planning.candidates import Candidates, available
 from multiplespawner_core.planning.plan import Budget, Placeholders, Plan
 from multiplespawner_core.planning.pool import Pool
-from multiplespawner_core.selection.request import WHERE, Choice, Request, User, select
+from multiplespawner_core.selection.request import (
+    WHERE,
+    Choice,
+    Request,
+    User,
+    fallbacks,
+    select,
+)
 
 MINUTE = 60.0
 """Seconds in the unit of lifetimes."""
@@ -172,32 +177,56 @@ class Site:
         """Seconds that the server may take to answer once its child has started it."""
         return self._child_timeout(self._options[_key(choice)], "http_timeout")
 
-    async def plan(self, request: Request, choice: Choice, owner: Owner) -> Plan:
+    def fallbacks(
+        self, options: Mapping[str, Any], user: User, choice: Choice
+    ) -> list[tuple[Request, Choice]]:
+        """What may take the place of a choice that is not to be had, in the administrator's order.
+
+        The same of the template's other providers, unless the options name one: whoever names a
+        provider wants that one.
+        """
+        return fallbacks(options, choice, self.choices(user))
+
+    async def plan(self, wanted: Sequence[tuple[Request, Choice]], owner: Owner) -> Plan:
         """Everything that a start needs; asks the provider what it offers.
+
+        Should that not be to be had after all, `Plan.otherwise` has the next best.
+
+        Args:
+            wanted: what was chosen, then what may take its place.
+            owner: whose server it is for.
 
         Raises:
             InvalidSpecification: no offer will ever fit.
             Capacity: none can be had now.
             Quota: the account may not have more.
         """
+        return await Candidates(
+            [(one.provider, partial(self._plans, asked, one, owner)) for asked, one in wanted]
+        ).first()
+
+    async def _plans(self, request: Request, choice: Choice, owner: Owner) -> list[Plan]:
         option = self.option(choice)
         specification = self.specification(request, choice, owner)
         resolved = option.resolved
-        return Plan(
-            template=resolved.template.name,
-            deployment=request.deployment,
-            provider=option.provider,
-            offer=best(await self.offers(choice, specification)),
-            specification=specification,
-            child_class=option.child_class,
-            child_kwargs=option.child_kwargs,
-            authenticator=await self._authenticator(resolved),
-            authenticator_kwargs=resolved.authenticator_kwargs,
-            configurer=self._configurer(resolved),
-            lifetime=None if request.lifetime is None else request.lifetime * MINUTE,
-            hub_connect_url=resolved.template.hub_connect_url,
-            budget=self._budget(option),
-        )
+        return [
+            Plan(
+                template=resolved.template.name,
+                deployment=request.deployment,
+                provider=option.provider,
+                offer=offer,
+                specification=specification,
+                child_class=option.child_class,
+                child_kwargs=option.child_kwargs,
+                authenticator=await self._authenticator(resolved),
+                authenticator_kwargs=resolved.authenticator_kwargs,
+                configurer=self._configurer(resolved),
+                lifetime=None if request.lifetime is None else request.lifetime * MINUTE,
+                hub_connect_url=resolved.template.hub_connect_url,
+                budget=self._budget(option),
+            )
+            for offer in await self.offers(choice, specification)
+        ]
 
     def option(self, choice: Choice) -> Option:
         """All that a choice resolves to."""
@@ -254,7 +283,7 @@ class Site:
     async def _why_not(self, provider: Provider, specification: Specification) -> str:
         try:
             await self._pool.ready(provider)
-            best(_offers(provider, await provider.offers(specification)))
+            available(_offers(provider, await provider.offers(specification)))
         except (ProviderError, ConfigurationError) as error:
             return str(error) or type(error).__name__
         except Exception as error:  # noqa: BLE001 - the start will tell; a form must not fail
@@ -369,22 +398,6 @@ def _offers(provider: Provider, offers: Any) -> list[Offer]:
     return [expect(offer, Offer, provider, "offers") for offer in offers]
 
 
-def best(offers: Sequence[Offer]) -> Offer:
-    """The first one that can be had.
-
-    Raises:
-        Capacity: none can be had now.
-        Quota: the account may not have more.
-    """
-    for offer in offers:
-        if offer.availability in (Availability.AVAILABLE, Availability.UNKNOWN):
-            return offer
-    reasons = "; ".join(dict.fromkeys(offer.reason for offer in offers if offer.reason))
-    if offers and all(offer.availability is Availability.NO_QUOTA for offer in offers):
-        raise Quota(reasons or "the quota is used up")
-    raise Capacity(reasons or "there is no room for it now")
-
-
 def configured(config: Any, cls: type[Any], name: str) -> Any:
     """The value that configuration gives to a trait of `cls`, before any instance exists."""
     for base in cls.__mro__:
@@ -407,4 +420,4 @@ def _section(config: Any, name: str) -> Mapping[str, Any]:
     return section
 
 
-__all__ = ("Option", "Site", "best", "configured")
+__all__ = ("Option", "Site", "configured")

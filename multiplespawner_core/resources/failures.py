@@ -81,6 +81,15 @@ def of_extension(error: BaseException, intent_id: str) -> NotExtended:
     return NotExtended(*_told(error, "moving the end", "it stays", "extension", intent_id))
 
 
+def for_log(error: BaseException) -> str:
+    """An error as it may be stored and shown to administrators.
+
+    Our own errors are written for people; any other text may hold a secret.
+    """
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, MultipleSpawnerError) else f"{kind}, see the log"
+
+
 def _told(
     error: BaseException, step: str, outcome: str, label: str, intent_id: str | None
 ) -> tuple[str, str, int]:
@@ -111,6 +120,7 @@ __all__ = (
     "NotExtended",
     "StartCancelled",
     "StartFailed",
+    "for_log",
     "for_user",
     "of_extension",
 )

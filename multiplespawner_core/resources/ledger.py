@@ -6,7 +6,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +22,14 @@ from multiplespawner_core.contracts import (
     Specification,
 )
 from multiplespawner_core.resources.database import open_database
+from multiplespawner_core.resources.providers import Reach
 from multiplespawner_core.resources.record import (
     Phase,
     Record,
     handle_from_json,
     handle_to_json,
 )
-from multiplespawner_core.resources.tables import intents
+from multiplespawner_core.resources.tables import intents, scopes
 
 _BATCH = 200
 _COLUMNS = {"owner": ("user_name", "server_name"), "offer": ("offer", "scope_key")}
@@ -91,6 +92,7 @@ class Ledger:
                 intents.c.server_name == record.owner.server,
             )
             generation = (connection.execute(latest).scalar() or 0) + 1
+            _remember_scope(connection, record)
             connection.execute(insert(intents).values(**_values(record), generation=generation))
             return generation
 
@@ -103,12 +105,15 @@ class Ledger:
         Raises:
             UnknownRow: there is no such row.
         """
-        values = _values(replace(record, **changes))
+        changed_record = replace(record, **changes)
+        values = _values(changed_record)
         columns = [column for name in changes for column in _COLUMNS.get(name, (name,))]
         statement = update(intents).where(intents.c.id == record.id)
         changed = statement.values({column: values[column] for column in columns})
 
         def run(connection: Connection) -> None:
+            if "offer" in changes:
+                _remember_scope(connection, changed_record)
             if connection.execute(changed).rowcount != 1:
                 msg = f"the ledger has no row {record.id}"
                 raise UnknownRow(msg)
@@ -126,6 +131,33 @@ class Ledger:
             return [_record(row) for row in rows]
 
         result: list[Record] = await self.submit(run)
+        return result
+
+    async def rows(self, ids: Collection[str]) -> dict[str, Record]:
+        """The rows of some intents, closed or not, by their ids; those that exist."""
+        wanted = sorted(ids)
+
+        def run(connection: Connection) -> dict[str, Record]:
+            found: dict[str, Record] = {}
+            for start in range(0, len(wanted), _BATCH):
+                some = intents.c.id.in_(wanted[start : start + _BATCH])
+                rows = connection.execute(select(intents).where(some))
+                found |= {record.id: record for record in map(_record, rows)}
+            return found
+
+        result: dict[str, Record] = await self.submit(run)
+        return result
+
+    async def reaches(self) -> list[Reach]:
+        """Every scope that was ever used, with the type of what was to be made there."""
+
+        def run(connection: Connection) -> list[Reach]:
+            return [
+                Reach(Scope(row.provider, row.scope_key), row.resource_type)
+                for row in connection.execute(select(scopes))
+            ]
+
+        result: list[Reach] = await self.submit(run)
         return result
 
     async def submit(self, operation: Operation) -> Any:
@@ -191,6 +223,18 @@ def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | N
         future.get_loop().call_soon_threadsafe(settle)
     except RuntimeError:  # the loop ended before the write did; nobody waits any more
         logging.getLogger(__name__).debug("a ledger write outlived its event loop")
+
+
+def _remember_scope(connection: Connection, record: Record) -> None:
+    """In the transaction that writes the intent: nothing can be made where no sweep looks."""
+    values = {
+        "provider": record.provider,
+        "resource_type": record.specification.resource_type,
+        "scope_key": record.scope.key,
+    }
+    known = select(scopes).where(*(scopes.c[name] == value for name, value in values.items()))
+    if connection.execute(known).first() is None:
+        connection.execute(insert(scopes).values(**values))
 
 
 def _values(record: Record) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from multiplespawner_core.contracts import Owner, ProviderError, ResourceState
+from multiplespawner_core.contracts import Owner, Provider, ResourceState
 from multiplespawner_core.resources import pipeline
 from multiplespawner_core.resources.child import Child
 from multiplespawner_core.resources.events import EventLog
@@ -19,10 +19,13 @@ from multiplespawner_core.resources.failures import (
     for_user,
     of_extension,
 )
+from multiplespawner_core.resources.gate import Gates
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.pipeline import Planner
+from multiplespawner_core.resources.providers import Providers
+from multiplespawner_core.resources.reconciler import Reconciler
 from multiplespawner_core.resources.record import Phase, Record
-from multiplespawner_core.resources.release import Cleanup, ProviderOf, Release, Revive
+from multiplespawner_core.resources.release import Cleanup, Release, Revive
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.resources.timer import Timer
 from multiplespawner_core.resources.timing import bounded, end
@@ -33,8 +36,12 @@ FAILED = 1
 EXPIRED = "its lifetime is over"
 """Reason of a release that no one asked for but the clock."""
 
+SWEEP_INTERVAL = 600.0
+"""Seconds from the end of a sweep to the next one, by default."""
+
+Serving = Callable[[], "Collection[str] | None"]
+
 _POLL_TIMEOUT = 30.0
-_VERIFY_TIMEOUT = 30.0
 _EXTEND_TIMEOUT = 30.0
 _POLL_INTERVAL = 10.0  # while the provider cannot say its own
 _AGAIN = 30.0  # until a release that broke off by a defect is begun anew
@@ -53,30 +60,37 @@ class Manager:
 
     Args:
         ledger: the durable record.
-        provider_of: the provider that made a row's resource; raises while its plugin is missing.
+        providers: finds the one that made a row's resource; raises while its plugin is missing.
         cleanup: removes what an authenticator left for a row.
         revive: the child spawner of a server that ran before the hub was restarted.
     """
 
     def __init__(
-        self, ledger: Ledger, provider_of: ProviderOf, cleanup: Cleanup, revive: Revive
+        self, ledger: Ledger, providers: Providers, cleanup: Cleanup, revive: Revive
     ) -> None:
         self.ledger = ledger
-        self._provider_of = provider_of
-        self._releases = Release(ledger, provider_of, cleanup, revive)
+        self._providers = providers
+        self._releases = Release(ledger, providers, cleanup, revive)
+        self.reconciler = Reconciler(ledger, providers, self._running, self._look_for)
         self._resources: dict[str, Resource] = {}
+        self._gates = Gates()
         self._timer: Timer[str] = Timer(self._expire)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
 
     # -- the life of the hub ---------------------------------------------------------------
 
-    def recover(self, serving: Collection[str]) -> None:
+    def recover(self, serving: Serving, sweep_interval: float = SWEEP_INTERVAL) -> None:
         """Take up what an earlier hub left: finish releases, give up starts, check servers.
 
+        Every scope is asked once for all that it holds, now and then every so often.
+
         Args:
-            serving: ids of the intents that JupyterHub's own database shows as running servers.
+            serving: says for which intents JupyterHub's own database shows running servers; None
+                while nobody knows.
+            sweep_interval: seconds from the end of a sweep to the next one.
         """
+        served = serving()
         for record in self.ledger.unfinished():
             resource = Resource(record.owner, id=record.id, record=record, phase=record.phase)
             resource.events.close()
@@ -87,16 +101,16 @@ class Manager:
                 self.begin_release(resource, record.reason, resource.exit_status)
             elif record.phase is not Phase.RUNNING:
                 self.begin_release(resource, "the hub ended while it was starting", FAILED)
-            elif record.id not in serving:
+            elif served is not None and record.id not in served:
                 self.begin_release(resource, "JupyterHub knows no server for it", FAILED)
             elif record.expires_at is not None and record.expires_at <= time.time():
                 # Begun before JupyterHub's first poll: what it takes to be running, it waits for.
                 self.begin_release(resource, EXPIRED)
             else:
                 resource.verified.clear()
-                self._spawn(self._verify(resource, record))
                 self._look_after(resource)
                 self._timer.set(resource.id, record.expires_at)
+        self._spawn(self._sweep_for_ever(serving, sweep_interval))
 
     async def shutdown(self) -> None:
         """End the hub's part: starts are given up, running servers stay, releases go on later."""
@@ -194,7 +208,7 @@ class Manager:
     ) -> None:
         try:
             await self._hand_over(resource, before)
-            url = await pipeline.run(resource, planner, self.ledger)
+            url = await pipeline.run(resource, planner, self.ledger, self._gates)
         except Exception as error:  # noqa: BLE001 - whatever it was, the resource must go
             failure = for_user(error, resource.phase, resource.id)
             _log.warning(
@@ -277,6 +291,9 @@ class Manager:
         resource.child_ended.set()
         return True
 
+    async def _provider_of(self, record: Record) -> Provider:
+        return await self._providers.of(record.provider, record.specification.resource_type)
+
     async def _interval(self, record: Record) -> float:
         try:
             return (await self._provider_of(record)).capabilities().poll_interval
@@ -327,17 +344,46 @@ class Manager:
             self.begin_release(resource, EXPIRED)
             self._spawn(self._end(resource, EXPIRED, 0))
 
-    async def _verify(self, resource: Resource, record: Record) -> None:
-        """After a restart: a resource that its provider shows to be gone runs no more."""
-        try:
-            if await bounded(self._is_gone(resource, record), _VERIFY_TIMEOUT):
-                await self.release(resource, "it ended while the hub was down", FAILED)
-        except (ProviderError, asyncio.TimeoutError) as error:
-            _log.warning("%s of %s could not be checked: %s", resource.id, resource.owner, error)
-        except Exception:  # noqa: BLE001 - a check that fails proves nothing
-            _log.exception("%s of %s could not be checked", resource.id, resource.owner)
-        finally:
-            resource.verified.set()
+    # -- sweeps ---------------------------------------------------------------------------------
+
+    async def _sweep_for_ever(self, serving: Serving, interval: float) -> None:
+        unserved: set[str] = set()
+        while True:
+            try:
+                await self.reconciler.sweep()
+                unserved = self._release_unserved(unserved, serving)
+            except Exception:  # noqa: BLE001 - the next one may succeed
+                _log.exception("a sweep failed")
+            await asyncio.sleep(interval)
+
+    def _running(self) -> list[Resource]:
+        return [resource for resource in self._resources.values() if resource.running]
+
+    async def _look_for(self, resource: Resource) -> bool:
+        """Ask for one server that a list lacks, and end it if it is gone."""
+        record = resource.record
+        if record is None or not resource.running or not await self._is_gone(resource, record):
+            return False
+        if resource.verified.is_set():
+            self._spawn(self._end(resource, "its provider shows that it is gone", FAILED))
+        else:
+            await self.release(resource, "it ended while the hub was down", FAILED)
+        return True
+
+    def _release_unserved(self, before: set[str], serving: Serving) -> set[str]:
+        """Release what JupyterHub has known no server for, at two sweeps in a row.
+
+        At one only it may be a server that JupyterHub is about to write down.
+        """
+        served = serving()
+        if served is None:
+            return before
+        unserved = {resource.id for resource in self._running() if resource.id not in served}
+        for intent_id in unserved & before:
+            self._spawn(
+                self._end(self._resources[intent_id], "JupyterHub knows no server for it", FAILED)
+            )
+        return unserved
 
     # -- the rest -----------------------------------------------------------------------------
 

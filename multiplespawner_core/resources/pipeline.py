@@ -12,11 +12,13 @@ from multiplespawner_core.catalogue.findings import looks_secret
 from multiplespawner_core.catalogue.placeholders import of_owner
 from multiplespawner_core.contracts import (
     Access,
+    Capacity,
     Endpoint,
     Handle,
     Keys,
     Observation,
     ProviderError,
+    Quota,
     ResourceState,
 )
 from multiplespawner_core.planning.boundary import expect
@@ -24,6 +26,7 @@ from multiplespawner_core.planning.plan import Plan
 from multiplespawner_core.resources import creation, policy
 from multiplespawner_core.resources.child import Launch
 from multiplespawner_core.resources.failures import StartFailed
+from multiplespawner_core.resources.gate import Gate, Gates, Unavailable
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.record import Phase, Record
 from multiplespawner_core.resources.resource import Resource
@@ -40,19 +43,24 @@ _DESCRIBE_PAUSE = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def run(resource: Resource, planner: Planner, ledger: Ledger) -> str:
+async def run(resource: Resource, planner: Planner, ledger: Ledger, gates: Gates) -> str:
     """Start a server and return its URL; raises whatever kept it from starting.
 
     Every step is committed before the next one begins, so that a hub that dies here leaves a row
     which says what may exist.
+
+    Args:
+        resource: what is started.
+        planner: says how.
+        ledger: the durable record.
+        gates: let so many starts at a time ask a provider.
     """
-    events = resource.events
-    events.add("Looking for a place", 1)
+    resource.events.add("Looking for a place", 1)
     plan = await bounded(planner(), PLAN_TIMEOUT)
-    step = _Steps(resource, plan, ledger)
+    step = _Steps(resource, plan, ledger, gates)
     await step.write_intent()
     await step.prepare()
-    handle = await step.create()
+    handle = await step.obtain()
     endpoint = handle.endpoint or await step.wait_until_ready(handle)
     access = await step.open(endpoint)
     await step.configure(access)
@@ -60,10 +68,12 @@ async def run(resource: Resource, planner: Planner, ledger: Ledger) -> str:
 
 
 class _Steps:
-    def __init__(self, resource: Resource, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, resource: Resource, plan: Plan, ledger: Ledger, gates: Gates) -> None:
         self._resource = resource
         self._plan = plan
         self._ledger = ledger
+        self._gates = gates
+        self._spent = 0.0  # seconds in which earlier offers were asked for
         self._keys = Keys()
         self._handle: Handle | None = None
 
@@ -107,18 +117,69 @@ class _Steps:
             preparing = authenticator.prepare(self._record.intent())
             self._keys = await bounded(preparing, self._plan.budget.create)
 
-    async def create(self) -> Handle:
+    async def obtain(self) -> Handle:
+        """Create the resource, of the next best offer where one is not to be had after all.
+
+        Raises:
+            Capacity, Quota: no offer is left; the message says what was tried.
+        """
+        self._tell_of_refusals()
+        while True:
+            try:
+                return await self._create()
+            except (Capacity, Quota, Unavailable) as error:
+                # Surely nothing was made: `creation.create` has resolved every doubt.
+                if self._plan.otherwise is None:
+                    raise
+                asking = self._plan.otherwise(error)
+            self._plan = await bounded(asking, PLAN_TIMEOUT)
+            await self._write_attempt()
+            self._tell_of_refusals()
+
+    def _tell_of_refusals(self) -> None:
+        for refusal in self._plan.turned_down:
+            self._resource.events.add(f"Not to be had: {refusal}")
+
+    async def _write_attempt(self) -> None:
+        """Commit the next offer with its scope and token before its provider hears of it."""
+        plan, record = self._plan, self._record
+        changes = {
+            "attempt": record.attempt + 1,
+            "provider": plan.offer.scope.provider,
+            "offer": plan.offer,
+            "specification": plan.specification,
+        }
+        await self._commit(**changes)
+
+    async def _create(self) -> Handle:
+        plan, events = self._plan, self._resource.events
+        gate = self._gates.of(plan.provider)
+        async with gate.turn(plan.budget.queue, lambda ahead: events.add(_queued(ahead), 3)):
+            events.add(f"Asking {plan.offer.scope.provider} for {plan.deployment}", 5)
+            began = time.monotonic()
+            try:
+                return await self._ask(gate)
+            finally:
+                self._spent += time.monotonic() - began
+
+    async def _ask(self, gate: Gate) -> Handle:
         plan = self._plan
-        self._resource.events.add(f"Asking {plan.offer.scope.provider} for {plan.deployment}", 5)
+        timeout = max(0.0, plan.budget.create - self._spent)
         answers: list[ProviderError] = []
-        creating = creation.create(plan.provider, self._record.intent(), self._keys, answers.append)
+
+        def noted(error: ProviderError) -> None:
+            answers.append(error)
+            gate.note(error)
+
+        creating = creation.create(plan.provider, self._record.intent(), self._keys, noted)
         try:
-            handle = await bounded(creating, plan.budget.create, left=self._resource.left)
+            handle = await bounded(creating, timeout, left=self._resource.left)
         except asyncio.TimeoutError:
             if not answers:
                 raise
             message = f"Obtaining the resource took too long; the last answer was: {answers[-1]}."
             raise StartFailed(message, "timeout", 503) from answers[-1]
+        gate.note(None)
         expect(handle, Handle, plan.provider, "create")
         if plan.made_by_child:
             expect(handle.endpoint, Endpoint, plan.provider, "create: Handle.endpoint")
@@ -210,6 +271,11 @@ class _Steps:
 
     async def _commit(self, **changes: Any) -> None:
         await self._resource.commit(self._ledger, **changes)
+
+
+def _queued(ahead: int) -> str:
+    before = "1 start is" if ahead == 1 else f"{ahead} starts are"
+    return f"Waiting for a turn: {before} before this one" if ahead else "Waiting: next in turn"
 
 
 def _path(component: object | None) -> str | None:

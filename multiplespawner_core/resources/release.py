@@ -11,18 +11,18 @@ from typing import Any
 
 from multiplespawner_core.contracts import (
     Handle,
-    MultipleSpawnerError,
     Provider,
     ResourceState,
 )
 from multiplespawner_core.resources import policy
 from multiplespawner_core.resources.child import Child
+from multiplespawner_core.resources.failures import for_log
 from multiplespawner_core.resources.ledger import Ledger, UnknownRow
+from multiplespawner_core.resources.providers import Providers
 from multiplespawner_core.resources.record import Phase, Record
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.resources.timing import GRACE, bounded
 
-ProviderOf = Callable[[Record], Awaitable[Provider]]
 Cleanup = Callable[[Record], Coroutine[Any, Any, None]]
 Revive = Callable[[Resource], Child | None]
 
@@ -40,16 +40,16 @@ class Release:
 
     Args:
         ledger: where the release is committed before anything else happens.
-        provider_of: the provider that made a row's resource; raises while its plugin is missing.
+        providers: finds the one that made a row's resource; raises while its plugin is missing.
         cleanup: removes what an authenticator left for a row.
         revive: the child spawner of a server that ran before the hub was restarted.
     """
 
     def __init__(
-        self, ledger: Ledger, provider_of: ProviderOf, cleanup: Cleanup, revive: Revive
+        self, ledger: Ledger, providers: Providers, cleanup: Cleanup, revive: Revive
     ) -> None:
         self._ledger = ledger
-        self._provider_of = provider_of
+        self._providers = providers
         self._cleanup = cleanup
         self._revive = revive
 
@@ -100,7 +100,7 @@ class Release:
                     "%s of %s could not be given back (attempt %d), trying again",
                     resource.id, resource.owner, failures, exc_info=error,
                 )  # fmt: skip
-                await self._note(resource, _fit_to_store(error))
+                await self._note(resource, for_log(error))
                 await asyncio.sleep(policy.pause(failures, error))
 
     async def _is_given_back(self, resource: Resource, record: Record) -> bool:
@@ -119,7 +119,7 @@ class Release:
         return True
 
     async def _delete(self, record: Record) -> None:
-        provider = await self._provider_of(record)
+        provider = await self._providers.of(record.provider, record.specification.resource_type)
         handles = {handle.id: handle for handle in await self._find(provider, record)}
         if record.handle is not None:
             handles.setdefault(record.handle.id, record.handle)
@@ -165,12 +165,6 @@ class Release:
                 await resource.commit(self._ledger, last_error=error)
             except Exception:  # noqa: BLE001 - no failure of the ledger ends a release
                 _log.exception("the ledger could not record the error of %s", resource.id)
-
-
-def _fit_to_store(error: Exception) -> str:
-    """Our own errors are written for people; any other text may hold a secret."""
-    kind = type(error).__name__
-    return f"{kind}: {error}" if isinstance(error, MultipleSpawnerError) else f"{kind}, see the log"
 
 
 async def _until_gone(provider: Provider, handle: Handle) -> None:

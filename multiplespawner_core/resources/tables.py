@@ -52,4 +52,13 @@ intents = Table(
     ),
 )
 
-__all__ = ("installation", "intents", "metadata")
+scopes = Table(
+    "scopes",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("resource_type", String(32), primary_key=True),
+    Column("scope_key", Text, primary_key=True),
+)
+"""Every one that was ever used, by the latest attempt of an intent or by an earlier one."""
+
+__all__ = ("installation", "intents", "metadata", "scopes")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -135,6 +136,31 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
     raise InvalidOptions("; ".join(_beyond(told, amounts)))
 
 
+def fallbacks(
+    options: Mapping[str, Any], choice: Choice, choices: Sequence[Choice]
+) -> list[tuple[Request, Choice]]:
+    """What else the options may mean, where they name no provider: the template's other ones.
+
+    Args:
+        options: as for `select`.
+        choice: what `select` made of them.
+        choices: what this user may choose, in the administrator's order.
+    """
+    given = unwrapped(options)
+    if given.get("provider") is not None:
+        return []
+    found = []
+    for other in choices:
+        same = replace(
+            other, provider=choice.provider, limits=choice.limits, storage=choice.storage
+        )
+        # What becomes of files must not change behind the user's back.
+        if other.provider != choice.provider and same == choice and other.storage == choice.storage:
+            with contextlib.suppress(InvalidOptions):
+                found.append(select({**given, "provider": other.provider}, [other]))
+    return found
+
+
 def unwrapped(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """JupyterHub 5 hands a JupyterHub 6 body, ``{"user_options": {...}}``, through as it is."""
     if options and set(options) <= {"user_options", "display_name"}:
@@ -203,4 +229,13 @@ def _say(error: ValidationError) -> str:
     return "; ".join(parts)
 
 
-__all__ = ("WHERE", "Choice", "InvalidOptions", "Request", "User", "select", "unwrapped")
+__all__ = (
+    "WHERE",
+    "Choice",
+    "InvalidOptions",
+    "Request",
+    "User",
+    "fallbacks",
+    "select",
+    "unwrapped",
+)

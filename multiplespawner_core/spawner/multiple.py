@@ -90,16 +90,23 @@ class MultipleSpawner(Settings, Spawner):
     async def _apply(self, options: Mapping[str, Any]) -> None:
         await self._choose(options)
 
-    async def _choose(self, options: Mapping[str, Any]) -> tuple[Site, Request, Choice]:
-        """Validate the options, from whichever door they came, and set the deadlines they need."""
+    async def _choose(
+        self, options: Mapping[str, Any]
+    ) -> tuple[Site, list[tuple[Request, Choice]]]:
+        """Validate the options, from whichever door they came, and set the deadlines they need.
+
+        Returns what they mean here, and then what may take its place.
+        """
         site = await self._runtime.fresh_site()
         try:
             request, choice = site.select(options, self.chooser)
         except InvalidOptions as error:
             raise self._ended_by(_refused(error)) from None
-        self._set_timeout("start_timeout", site.budget(choice).start_timeout)
-        self._set_timeout("http_timeout", site.http_timeout(choice))
-        return site, request, choice
+        wanted = [(request, choice), *site.fallbacks(options, self.chooser, choice)]
+        choices = [one for _, one in wanted]
+        self._set_timeout("start_timeout", max(site.budget(one).start_timeout for one in choices))
+        self._set_timeout("http_timeout", max(map(site.http_timeout, choices)))
+        return site, wanted
 
     def _ended_by(self, failure: StartFailed) -> web.HTTPError:
         """What ends a start; one that was refused is no failure of the hub's."""
@@ -121,12 +128,12 @@ class MultipleSpawner(Settings, Spawner):
         ends; then the release begins at once and goes on behind.
         """
         # Once more: a hook may have changed them.
-        site, request, choice = await self._choose(self.user_options)
+        site, wanted = await self._choose(self.user_options)
         runtime = self._runtime
         self._child = ChildSpawner(self)
 
         async def planner() -> Plan:
-            return await site.plan(request, choice, self.owner)
+            return await site.plan(wanted, self.owner)
 
         resource = runtime.manager.begin(self.owner, planner, self._child, self._events)
         self._resource, self._intent_id = resource, resource.id
@@ -258,11 +265,11 @@ class MultipleSpawner(Settings, Spawner):
         self._held()
         return self._child.spawner if self._child else None
 
-    def serving(self) -> set[str]:
-        """The intents that JupyterHub's database shows as running servers."""
+    def serving(self) -> set[str] | None:
+        """The intents that JupyterHub's database shows as running servers; None if unknown."""
         session = object_session(self.orm_spawner)
         if session is None:
-            return set()
+            return None
         rows = session.query(type(self.orm_spawner)).all()
         return {intent for row in rows if row.server and (intent := intent_of(row.state))}
 

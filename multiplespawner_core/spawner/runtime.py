@@ -18,7 +18,8 @@ from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
 from multiplespawner_core.resources.child import Child
 from multiplespawner_core.resources.ledger import Ledger
-from multiplespawner_core.resources.manager import Manager
+from multiplespawner_core.resources.manager import Manager, Serving
+from multiplespawner_core.resources.providers import PooledProviders
 from multiplespawner_core.resources.record import Record
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.spawner.assembly import assemble
@@ -65,24 +66,26 @@ class Runtime:
         except BaseException:
             self.ledger.close()
             raise
-        self.manager = Manager(self.ledger, self._provider_of, self._cleanup, self._child_of)
+        self.manager = Manager(
+            self.ledger, PooledProviders(self.pool), self._cleanup, self._child_of
+        )
         self._lost: set[str] = set()
 
     @classmethod
     def start(
-        cls, config: Config, revive: Revive, serving: Collection[str], log: logging.Logger
+        cls, config: Config, revive: Revive, serving: Serving, log: logging.Logger
     ) -> Runtime:
         """Make the runtime of this hub and take up what an earlier one left.
 
         Args:
             config: the hub's.
             revive: the Spawner that JupyterHub has for a server.
-            serving: ids of the intents that JupyterHub's database shows as running servers.
+            serving: says for which intents JupyterHub's database shows running servers.
             log: the hub's.
         """
         runtime = cls(config, revive, log)
         cls._current = runtime
-        runtime.manager.recover(serving)
+        runtime.manager.recover(serving, runtime.settings.sweep_interval)
         return runtime
 
     @classmethod
@@ -96,7 +99,7 @@ class Runtime:
                 "multiplespawner was not attached when the hub started; it starts with the first"
                 " server, and what an earlier hub left is taken up only now"
             )
-            cls.start(spawner.config, lambda _: None, spawner.serving(), spawner.log)
+            cls.start(spawner.config, lambda _: None, spawner.serving, spawner.log)
         assert cls._current is not None  # noqa: S101 - made above
         return cls._current
 
@@ -173,9 +176,6 @@ class Runtime:
 
     def _provider(self, record: Record) -> Provider:
         return self.pool.provider(record.provider, record.specification.resource_type)
-
-    async def _provider_of(self, record: Record) -> Provider:
-        return await self.pool.ready(self._provider(record))
 
     async def _cleanup(self, record: Record) -> None:
         if record.authenticator is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from traitlets import Dict, List, TraitError, Unicode, default
+from traitlets import Dict, Float, List, TraitError, Unicode, default
 from traitlets.config import Config, Configurable
 
 from multiplespawner_core.catalogue.findings import Finding, nearest, suggestion
@@ -89,6 +89,16 @@ class Settings(Configurable):
         ``{"cpu": {"max": 8}, "lifetime": {"max": 720, "default": 120}}``. A quantity that is
         None is not for users to set.
         """
+    ).tag(config=True)
+
+    sweep_interval = Float(
+        600.0,
+        min=1,
+        help="""Seconds from one look at everything that providers hold to the next.
+
+        Each scope that was ever used is asked for all that belongs to this hub. What no server
+        needs is deleted; what the ledger never knew is left alone and reported.
+        """,
     ).tag(config=True)
 
     @default("state_dir")

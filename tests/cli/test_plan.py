@@ -99,8 +99,9 @@ def test_a_start_of_the_default(folder, plan):
             "configure": 0,
             "launch": 60.0,
             "before": 60.0,
+            "queue": 120.0,
         },
-        "start_timeout": 170,
+        "start_timeout": 290,
         "http_timeout": 30.0,
     }
 

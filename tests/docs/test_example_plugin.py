@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from fakes import FakeProviders
 from importlib_metadata import Distribution
 from snippets import PROJECT, README, snippets, toml
 from traitlets.config import Config
@@ -115,16 +116,13 @@ def test_nothing_is_imported_before_a_template_names_it(registry):
 async def test_a_manager_runs_it_from_offer_to_gone(site, ledger):
     request, choice = site.select({}, User("ada"))
     assert choice.where == ("directory", "bare_metal", "scratch")
-    plan = await site.plan(request, choice, Owner("ada"))
+    plan = await site.plan([(request, choice)], Owner("ada"))
     provider = plan.provider
-
-    async def provider_of(_):
-        return provider
 
     async def cleanup(_):
         pass
 
-    manager = Manager(ledger, provider_of, cleanup, lambda _: None)
+    manager = Manager(ledger, FakeProviders(provider), cleanup, lambda _: None)
     child = Child(provider)
 
     async def planner():

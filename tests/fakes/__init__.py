@@ -23,7 +23,9 @@ from multiplespawner_core.contracts import (
     Scope,
     Specification,
 )
+from multiplespawner_core.planning.candidates import Candidates
 from multiplespawner_core.planning.plan import Budget, Plan
+from multiplespawner_core.resources.providers import Reach
 
 SCOPE = Scope("fake", "here")
 
@@ -47,7 +49,12 @@ class FakeProvider(Provider):
         self.made_by = made_by
         self.faults = defaultdict(list)
         self.gates = {}
+        self.delays = {}
+        self.unlisted = set()
         self.calls = []
+        self.intents = []
+        self.offered = [Offer(SCOPE, "small", cpu=1, memory=1)]
+        self.width = 20
         self.idempotent = IdempotentCreate.TOKEN
         self.slow_delete = 0
         self.deadlines = {}
@@ -60,6 +67,7 @@ class FakeProvider(Provider):
             token_validity=3600,
             list_grace=0.01,
             sizes=frozenset({"cpu", "memory"}),
+            concurrent_creates=self.width,
             create_timeout=5,
             ready_timeout=5,
             poll_interval=0.02,
@@ -70,17 +78,18 @@ class FakeProvider(Provider):
 
     async def offers(self, specification):
         await self._enter("offers")
-        return [Offer(SCOPE, "small", cpu=1, memory=1)]
+        return self.offered
 
     async def create(self, intent, keys):
+        self.intents.append(intent)
         fault = await self._enter("create")
         for handle_id, (_, token, _) in self.cloud.items():
             if token == intent.token and self.idempotent is not IdempotentCreate.NONE:
-                return Handle(handle_id, SCOPE)
+                return Handle(handle_id, intent.offer.scope)
         handle_id = f"vm-{next(_numbers)}"
         self.cloud[handle_id] = (intent.id, intent.token, ResourceState.READY)
         self._after(fault)
-        return Handle(handle_id, SCOPE)
+        return Handle(handle_id, intent.offer.scope)
 
     async def find(self, intent, scope):
         fault = await self._enter("find")
@@ -105,14 +114,20 @@ class FakeProvider(Provider):
         self._after(fault)
 
     async def list_owned(self, installation_id, scope):
-        return [Owned(Handle(h, scope), i, s) for h, (i, _, s) in self.cloud.items()]
+        fault = await self._enter("list_owned")
+        self._after(fault)
+        return [
+            Owned(Handle(h, scope), i, s, dependent=h.startswith("disk"))
+            for h, (i, _, s) in self.cloud.items()
+            if h not in self.unlisted
+        ]
 
     async def _enter(self, name):
         self.calls.append(name)
         gate = self.gates.get(name)
         if gate is not None:
             await gate.wait()
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.delays.get(name, 0))
         if self.faults[name]:
             fault = self.faults[name].pop(0)
             if getattr(fault, "after", False):
@@ -190,25 +205,47 @@ def free_limits(*sizes):
 
 
 def plan_for(provider, *, lifetime=None, authenticator=None, configurer=None, budget=5.0, **plan):
-    """A planner that asks the provider for its first offer."""
+    """A planner that asks the provider for its offers."""
+
+    async def plans():
+        specification = Specification("virtual_machine", cpu=1, memory=1)
+        return [
+            Plan(
+                template="fake",
+                deployment="image",
+                provider=provider,
+                offer=offer,
+                specification=specification,
+                child_class=object,
+                child_kwargs={},
+                authenticator=authenticator,
+                configurer=configurer,
+                lifetime=lifetime,
+                hub_connect_url=None,
+                budget=Budget(budget, budget, budget, budget, budget),
+                **plan,
+            )
+            for offer in await provider.offers(specification)
+        ]
 
     async def planner():
-        specification = Specification("virtual_machine", cpu=1, memory=1)
-        offers = await provider.offers(specification)
-        return Plan(
-            template="fake",
-            deployment="image",
-            provider=provider,
-            offer=offers[0],
-            specification=specification,
-            child_class=object,
-            child_kwargs={},
-            authenticator=authenticator,
-            configurer=configurer,
-            lifetime=lifetime,
-            hub_connect_url=None,
-            budget=Budget(budget, budget, budget, budget, budget),
-            **plan,
-        )
+        return await Candidates([(provider.component, plans)]).first()
 
     return planner
+
+
+class FakeProviders:
+    """The one provider, whatever it is asked by; a test may set why it cannot be found."""
+
+    def __init__(self, provider):
+        self.provider = provider
+        self.error = None
+
+    async def of(self, name, resource_type):
+        if self.error is not None:
+            raise self.error
+        return self.provider
+
+    async def reached(self):
+        types = self.provider.capabilities().resource_types
+        return [Reach(scope, one) for scope in await self.provider.scopes() for one in types]

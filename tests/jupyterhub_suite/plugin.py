@@ -72,7 +72,7 @@ async def hubless(request):
         yield
         return
     config = PyFileConfigLoader(str(request.config.hub_file)).load_config()
-    runtime = Runtime.start(config, lambda _: None, (), logging.getLogger(__name__))
+    runtime = Runtime.start(config, lambda _: None, set, logging.getLogger(__name__))
     yield
     await runtime.shutdown()
 

@@ -136,7 +136,7 @@ SCOPE = Scope("fake", "here")
 async def test_what_no_offer_means(site, answer, error, message):
     made = site(fake=offering(answer))
     with pytest.raises(error, match=message):
-        await made.plan(*made.select(OPTIONS, USER), ADA)
+        await made.plan([made.select(OPTIONS, USER)], ADA)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ async def test_the_first_offer_that_can_be_had_is_taken(site):
     ]
     made = site(fake=offering(offers))
     request, choice = made.select(OPTIONS, USER)
-    plan = await made.plan(request, choice, ADA)
+    plan = await made.plan([(request, choice)], ADA)
     assert plan.offer.shape == "unknown"
     assert made.budget(choice).launch == 7
     assert plan.lifetime is None
@@ -179,9 +179,9 @@ async def test_a_startup_that_hangs_is_given_up_and_tried_again(site, monkeypatc
     made = site(fake=broken(startup=startup))
     request, choice = made.select(OPTIONS, USER)
     with pytest.raises(asyncio.TimeoutError):
-        await made.plan(request, choice, ADA)
+        await made.plan([(request, choice)], ADA)
     hangs.clear()
-    assert (await made.plan(request, choice, ADA)).template == "T"
+    assert (await made.plan([(request, choice)], ADA)).template == "T"
 
 
 STUDENTS = {"name": "Small", "limits": {"cpu": {"max": 1}}}
@@ -201,7 +201,7 @@ async def test_the_first_template_that_the_user_may_use_starts_it(site, user, te
     made = site(templates=[RESEARCH, STUDENTS], fake=Healthy)
     request, choice = made.select(OPTIONS, user)
     assert choice.template == template
-    plan = await made.plan(request, choice, ADA)
+    plan = await made.plan([(request, choice)], ADA)
     assert plan.template == template
     assert request.cpu == {"Small": 1, "Large": 8}[template]
 
@@ -348,3 +348,68 @@ def test_what_becomes_of_files_follows_the_template_and_without_it_the_provider(
     # The provider can no longer do what the template says.
     other = Healthy(component="x", state_dir=None, installation_id="i", config=None)
     assert made.storage("kept", other) is Storage.EPHEMERAL
+
+
+def full(message, reason=Capacity):
+    class Full(Healthy):
+        async def offers(self, specification):
+            if reason is None:
+                return []
+            raise reason(message)
+
+    return Full
+
+
+async def test_whoever_names_no_provider_gets_what_can_be_had_of_the_templates_others(site):
+    made = site(first=full("it is full"), second=full("no more of it", Quota), third=Healthy)
+    options = {"deployment": "image", "cpu": 1}
+    request, choice = made.select(options, USER)
+    fallbacks = made.fallbacks(options, USER, choice)
+    assert [one.provider for _, one in fallbacks] == ["second", "third"]
+    assert {one.cpu for one, _ in fallbacks} == {1}
+    plan = await made.plan([(request, choice), *fallbacks], ADA)
+    assert plan.provider.component == "third"
+    assert plan.turned_down == ["first: it is full", "second: no more of it"]
+    with pytest.raises(Capacity, match="first: it is full; second: no more of it; fake: gone"):
+        await plan.otherwise(Capacity("gone"))
+
+
+async def test_whoever_names_a_provider_gets_that_one_or_none(site):
+    made = site(first=full("it is full"), second=Healthy)
+    request, choice = made.select({**OPTIONS, "provider": "first"}, USER)
+    assert made.fallbacks({**OPTIONS, "provider": "first"}, USER, choice) == []
+    body = {"user_options": {**OPTIONS, "provider": "first"}}
+    assert made.fallbacks(body, USER, choice) == []
+    with pytest.raises(Capacity, match=r"^it is full$"):
+        await made.plan([(request, choice)], ADA)
+
+
+async def test_another_storage_takes_no_choices_place(site):
+    class Keeping(Healthy):
+        def capabilities(self):
+            return replace(super().capabilities(), storage=(Storage.KEEP,))
+
+    made = site(first=Healthy, second=Keeping)
+    _, choice = made.select({}, USER)
+    assert made.fallbacks({}, USER, choice) == []
+
+
+async def test_a_size_that_another_provider_does_not_give_keeps_it_out(site):
+    class Sizeless(Healthy):
+        def capabilities(self):
+            return replace(super().capabilities(), sizes=frozenset())
+
+    made = site(first=Healthy, second=Sizeless)
+    _, choice = made.select({"cpu": 1}, USER)
+    assert made.fallbacks({"cpu": 1}, USER, choice) == []
+    assert len(made.fallbacks({}, USER, choice)) == 1
+
+
+async def test_all_of_one_kind_is_that_kind(site):
+    made = site(first=full("a", Quota), second=full("b", Quota), third=full("", None))
+    wanted = [made.select({**OPTIONS, "provider": name}, USER) for name in ("first", "second")]
+    with pytest.raises(Quota, match="first: a; second: b"):
+        await made.plan(wanted, ADA)
+    third = made.select({**OPTIONS, "provider": "third"}, USER)
+    with pytest.raises(Capacity, match="third: there is no room"):
+        await made.plan([*wanted, third], ADA)

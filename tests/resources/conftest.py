@@ -16,7 +16,7 @@ def impatient(monkeypatch):
 async def hub(tmp_path, impatient):
     hub = Hub(tmp_path / "state")
     yield hub
-    hub.provider_error = None
+    hub.providers.error = None
     hub.provider.faults.clear()
     for gate in hub.provider.gates.values():
         gate.set()

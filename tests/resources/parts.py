@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fakes import FakeChild, FakeProvider, plan_for
+from fakes import FakeChild, FakeProvider, FakeProviders, plan_for
 
 from multiplespawner_core.contracts import Owner
 from multiplespawner_core.resources.events import EventLog
@@ -22,21 +22,15 @@ class Hub:
         self.cloud = {}
         self.cleaned = []
         self.revived = None
-        self.provider_error = None
+        self.providers = FakeProviders(None)
         self.open()
 
-    def open(self, serving=()):
-        self.provider = FakeProvider(self.cloud)
+    def open(self, serving=(), sweep_interval=600):
+        self.provider = self.providers.provider = FakeProvider(self.cloud)
         self.ledger = Ledger.open("", self.directory)
-        self.manager = Manager(
-            self.ledger, self._provider_of, self._cleanup, lambda _: self.revived
-        )
-        self.manager.recover(serving)
-
-    async def _provider_of(self, record):
-        if self.provider_error is not None:
-            raise self.provider_error
-        return self.provider
+        self.manager = Manager(self.ledger, self.providers, self._cleanup, lambda _: self.revived)
+        self.serving = set(serving)
+        self.manager.recover(lambda: self.serving, sweep_interval)
 
     async def _cleanup(self, record):
         self.cleaned.append(record.id)

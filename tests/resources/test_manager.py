@@ -207,7 +207,7 @@ async def test_a_failed_delete_is_retried_for_ever_and_visible(hub):
 
 async def test_the_error_of_a_failed_delete_stands_in_the_ledger(hub):
     resource = await hub.running()
-    hub.provider_error = Unauthorized("the key was refused")
+    hub.providers.error = Unauthorized("the key was refused")
     await hub.manager.release(resource, "it was stopped")
     for _ in range(100):
         (row,) = await hub.rows()
@@ -217,7 +217,7 @@ async def test_the_error_of_a_failed_delete_stands_in_the_ledger(hub):
     assert row.last_error == "Unauthorized: the key was refused"
     assert row.phase is Phase.RELEASING
     assert len(hub.cloud) == 1
-    hub.provider_error = None
+    hub.providers.error = None
     await closed(resource)
     assert hub.cloud == {}
 
@@ -364,7 +364,7 @@ async def test_a_resource_that_vanishes_is_noticed_though_its_child_cannot_be_re
 async def test_an_error_at_restart_is_no_evidence(hub):
     first = await hub.running()
     await hub.die()
-    hub.provider_error = Unauthorized("the key was refused")
+    hub.providers.error = Unauthorized("the key was refused")
     hub.open(serving={first.id})
     second = hub.manager.find(first.id)
     await asyncio.wait_for(second.verified.wait(), 5)
@@ -397,7 +397,7 @@ async def test_a_poll_waits_for_a_release_that_begins_while_a_restart_verifies(h
     await hub.die()
     gate = asyncio.Event()
     hub.open(serving={first.id})
-    hub.provider.gates["describe"] = gate
+    hub.provider.gates["list_owned"] = gate
     second = hub.manager.find(first.id)
     polling = asyncio.ensure_future(second.settled(5))
     await asyncio.sleep(0.05)
@@ -433,10 +433,10 @@ async def test_a_lifetime_that_ended_while_the_hub_was_down(hub):
 
 async def test_a_release_is_finished_by_the_next_hub(hub):
     first = await hub.running()
-    hub.provider_error = Unauthorized("not now")
+    hub.providers.error = Unauthorized("not now")
     await hub.manager.release(first, "it was stopped", 3)
     await hub.die()
-    hub.provider_error = None
+    hub.providers.error = None
     hub.open()
     second = hub.manager.find(first.id)
     await asyncio.wait_for(second.released.wait(), 5)
@@ -603,10 +603,10 @@ async def test_a_provider_that_is_away_for_a_while_ends_no_watch(hub, monkeypatc
     hub.open(serving={first.id})
     second = hub.manager.find(first.id)
     await second.verified.wait()
-    hub.provider_error = Unauthorized("the socket is not there yet")
+    hub.providers.error = Unauthorized("the socket is not there yet")
     hub.manager.link(second, hub.child)
     await asyncio.sleep(0.05)
-    hub.provider_error = None
+    hub.providers.error = None
     hub.child.alive = False
     await asyncio.wait_for(hub.child.noticed.wait(), 5)
     await closed(second)
@@ -639,7 +639,7 @@ async def test_old_releases_that_are_stuck_delay_a_start_once(hub, monkeypatch):
     monkeypatch.setattr(policy, "pause", lambda failures, error=None: 0.3)
     for _ in range(4):
         await hub.running()
-        hub.provider_error = Unauthorized("not now")
+        hub.providers.error = Unauthorized("not now")
     tasks = len(asyncio.all_tasks())
     began = time.monotonic()
     await hub.running()
@@ -678,12 +678,12 @@ async def test_of_two_starts_at_once_the_later_one_counts(hub):
 
 async def test_the_ledger_keeps_no_foreign_error_text(hub):
     resource = await hub.running()
-    hub.provider_error = RuntimeError("broken, token=SECRET123")
+    hub.providers.error = RuntimeError("broken, token=SECRET123")
     await hub.manager.release(resource, "it was stopped")
     while not (await hub.rows())[0].last_error:
         await asyncio.sleep(0.01)
     assert (await hub.rows())[0].last_error == "RuntimeError, see the log"
-    hub.provider_error = None
+    hub.providers.error = None
     await closed(resource)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from fakes import SCOPE, FakeProvider, free_limits, plan_for
+from fakes import SCOPE, FakeProvider, FakeProviders, free_limits, plan_for
 from jupyterhub import orm
 from jupyterhub.objects import Hub
 from jupyterhub.spawner import Spawner
@@ -188,7 +188,11 @@ class FakeSite:
     def http_timeout(self, choice):
         return 44
 
-    async def plan(self, request, choice, owner):
+    def fallbacks(self, options, user, choice):
+        return []
+
+    async def plan(self, wanted, owner):
+        request, _ = wanted[0]
         plan = await plan_for(self.provider)()
         return replace(
             plan,
@@ -208,7 +212,9 @@ class FakeRuntime(Runtime):
         self.classes = {"spawner.parts.Child": Child}
         self.spawners: dict[Owner, Any] = {}
         self._revive = self.spawners.get
-        self.manager = Manager(self.ledger, self._provider_of, self._cleanup, self._child_of)
+        self.manager = Manager(
+            self.ledger, FakeProviders(self.provider), self._cleanup, self._child_of
+        )
         self._lost = set()
 
     @property
@@ -220,9 +226,6 @@ class FakeRuntime(Runtime):
 
     def _child_class(self, record):
         return self.classes[record.child["class"]]
-
-    async def _provider_of(self, record):
-        return self.provider
 
     async def end(self) -> None:
         if Runtime._current is self:

@@ -73,7 +73,7 @@ async def again(hub, ada, tmp_path, outer):
     runtime.provider.cloud.update(hub.provider.cloud)
     Runtime._current = runtime
     new = enlist(runtime, ada.server(outer.name, state=state))
-    runtime.manager.recover([state["intent"]])
+    runtime.manager.recover(lambda: {state["intent"]})
     return runtime, new
 
 
@@ -179,7 +179,7 @@ async def test_a_second_stop_and_one_without_a_server_are_harmless(make):
 async def test_our_deadlines_are_those_that_jupyterhub_waits_for(make):
     outer = make()
     await outer._run_apply_user_options(OPTIONS)
-    assert (outer.start_timeout, outer.http_timeout) == (60 + 2 * 1 + 2 + 3 + 4 + 5 + 30, 44)
+    assert (outer.start_timeout, outer.http_timeout) == (60 + 120 + 2 * 1 + 2 + 3 + 4 + 5 + 30, 44)
 
 
 async def test_the_administrators_deadlines_for_us_stand(make, config):
@@ -424,7 +424,7 @@ async def test_a_server_that_ended_while_the_hub_was_down_may_resume(make, runti
     runtime.classes = {"spawner.parts.Child": Resuming}
     Runtime._current = runtime
     outer = enlist(runtime, ada.server(state=state))
-    runtime.manager.recover([state["intent"]])
+    runtime.manager.recover(lambda: {state["intent"]})
     assert await outer.poll() == 1
     assert outer.will_resume is True
     await runtime.end()
@@ -443,7 +443,7 @@ async def test_a_child_that_cannot_be_rebuilt_leaves_the_server_to_its_provider(
     runtime.classes = {}
     Runtime._current = runtime
     outer = enlist(runtime, ada.server(state=state))
-    runtime.manager.recover([state["intent"]])
+    runtime.manager.recover(lambda: {state["intent"]})
     assert await outer.poll() is None
     assert await outer.get_url() == "http://192.0.2.7:8888"
     await outer.stop()
@@ -467,7 +467,7 @@ async def test_a_provider_that_does_not_answer_after_a_restart_proves_nothing(
     gate = runtime.provider.gates["describe"] = asyncio.Event()
     Runtime._current = runtime
     outer = enlist(runtime, ada.server(state=state))
-    runtime.manager.recover([state["intent"]])
+    runtime.manager.recover(lambda: {state["intent"]})
     assert await outer.poll() is None
     gate.set()
     assert next(iter(cloud.values()))[2] is ResourceState.READY

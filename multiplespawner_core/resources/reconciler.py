@@ -1,0 +1,267 @@
+"""Comparing what providers hold with what the ledger says, so that nothing is leaked or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from multiplespawner_core.contracts import Owned, Provider, ResourceState
+from multiplespawner_core.planning.boundary import expect
+from multiplespawner_core.resources.failures import for_log
+from multiplespawner_core.resources.ledger import Ledger
+from multiplespawner_core.resources.providers import Providers, Reach
+from multiplespawner_core.resources.record import Phase, Record
+from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.resources.timing import bounded
+
+_LIST_TIMEOUT = 120.0
+_CALL_TIMEOUT = 120.0
+_AT_ONCE = 10
+"""Calls about single resources that are under way at the same time."""
+
+_log = logging.getLogger(__name__)
+
+
+class Verdict(str, enum.Enum):
+    """What a thing that a provider holds for this installation is.
+
+    LIVE: an intent that is not closed accounts for it; a release that is under way sees to it.
+    EXTRA: a second thing for an intent that has its own; it is deleted.
+    LEFTOVER: its intent is closed; it is deleted.
+    UNKNOWN: the ledger never held its intent. Intents are written before anything is asked for,
+    so a ledger was lost or restored: it is left alone and reported, for a person to decide.
+    """
+
+    LIVE = "live"
+    EXTRA = "extra"
+    LEFTOVER = "leftover"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that no live intent accounts for.
+
+    Args:
+        reach: where it is.
+        owned: what the provider says of it.
+        verdict: what it is.
+        deleted: whether it is being deleted: the provider has accepted that.
+        error: why not, where that was tried.
+    """
+
+    reach: Reach
+    owned: Owned
+    verdict: Verdict
+    deleted: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ScopeReport:
+    """What a sweep found in one scope.
+
+    Args:
+        reach: where.
+        count: things that the provider holds there for this installation.
+        found: those which no live intent accounts for.
+        ended: ids of intents whose resources the provider showed to be gone.
+        error: why nothing is known of this scope; then nothing was concluded of it either.
+    """
+
+    reach: Reach
+    count: int = 0
+    found: tuple[Found, ...] = ()
+    ended: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sweep over all scopes found. Times are seconds since the epoch."""
+
+    began_at: float
+    ended_at: float
+    scopes: tuple[ScopeReport, ...]
+
+    @property
+    def found(self) -> list[Found]:
+        """Everything that no live intent accounts for."""
+        return [found for scope in self.scopes for found in scope.found]
+
+
+def judge(owned: Owned, row: Record | None) -> Verdict:
+    """What a thing is, by the row of the intent that it carries; the row was read after it."""
+    if row is None:
+        return Verdict.UNKNOWN
+    if row.phase is Phase.CLOSED:
+        return Verdict.LEFTOVER
+    # Until its handle is written, nobody knows which of several will be the one. A release asks
+    # for all that carry the intent.
+    unsettled = row.handle is None or row.phase is Phase.RELEASING
+    if unsettled or owned.dependent or owned.handle.id == row.handle.id:  # type: ignore[union-attr]
+        return Verdict.LIVE
+    return Verdict.EXTRA
+
+
+class Reconciler:
+    """Sweeps the scopes, one sweep at a time.
+
+    Args:
+        ledger: says what ought to exist.
+        providers: know what exists.
+        running: the servers that ought to run, in this moment.
+        gone: is told of each whose provider shows that it is gone.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        providers: Providers,
+        running: Callable[[], Iterable[Resource]],
+        gone: Callable[[Resource], Awaitable[bool]],
+    ) -> None:
+        self._ledger = ledger
+        self._providers = providers
+        self._running = running
+        self._gone = gone
+        self._sweeping = asyncio.Lock()
+        self._calls = asyncio.Semaphore(_AT_ONCE)
+        self._told: set[tuple[Reach, str]] = set()
+        self.latest: Report | None = None
+
+    async def sweep(self, *, dry_run: bool = False) -> Report:
+        """Look into every scope that was ever used or can be used now.
+
+        Args:
+            dry_run: only say what would be done; `Found.deleted` then says that it would be.
+        """
+        async with self._sweeping:
+            began = time.time()
+            reaches = {*await self._ledger.reaches(), *await self._providers.reached()}
+            sweeping = (self._sweep(reach, dry_run=dry_run) for reach in sorted(reaches))
+            report = Report(began, time.time(), tuple(await asyncio.gather(*sweeping)))
+            report = replace(report, ended_at=time.time())
+            if not dry_run:
+                self._tell(report)
+                self.latest = report
+            return report
+
+    async def _sweep(self, reach: Reach, *, dry_run: bool) -> ScopeReport:
+        checked = self._running_in(reach)
+        try:
+            return await self._look_into(reach, dry_run=dry_run)
+        finally:
+            for resource in checked:
+                resource.verified.set()
+
+    async def _look_into(self, reach: Reach, *, dry_run: bool) -> ScopeReport:
+        try:
+            provider = await self._providers.of(reach.scope.provider, reach.resource_type)
+            # The provider first and the ledger second: whatever is in the list had its row by then.
+            owned = await bounded(self._list(provider, reach), _LIST_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - it proves nothing, and holds up no other scope
+            _log.warning("nothing is known of %s: %r", _place(reach), error)
+            return ScopeReport(reach, error=for_log(error))
+        rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
+        found = await asyncio.gather(
+            *(
+                self._deal_with(provider, one, dry_run=dry_run)
+                for one in _judged(reach, owned, rows)
+            )
+        )
+        absent = [] if dry_run else self._absent(reach, owned)
+        gone = await asyncio.gather(*(self._is_gone(resource) for resource in absent))
+        ended = [one.id for one, is_gone in zip(absent, gone, strict=True) if is_gone]
+        return ScopeReport(reach, len(owned), tuple(found), tuple(ended))
+
+    async def _list(self, provider: Provider, reach: Reach) -> list[Owned]:
+        listed: Any = await provider.list_owned(self._ledger.installation_id, reach.scope)
+        things = [expect(one, Owned, provider, "list_owned") for one in listed]
+        return [one for one in things if one.state is not ResourceState.GONE]
+
+    def _absent(self, reach: Reach, owned: Sequence[Owned]) -> list[Resource]:
+        """Running servers that the list lacks. It may lag: it is a reason to ask, no evidence."""
+        present = {one.intent_id for one in owned if not one.dependent}
+        return [resource for resource in self._running_in(reach) if resource.id not in present]
+
+    def _running_in(self, reach: Reach) -> list[Resource]:
+        return [
+            resource
+            for resource in self._running()
+            if resource.record is not None and reach_of(resource.record) == reach
+        ]
+
+    async def _is_gone(self, resource: Resource) -> bool:
+        async with self._calls:
+            try:
+                return await bounded(_awaited(self._gone(resource)), _CALL_TIMEOUT)
+            except Exception as error:  # noqa: BLE001 - a look that fails proves nothing
+                _log.warning("%s of %s: %r", resource.id, resource.owner, error)
+                return False
+
+    async def _deal_with(self, provider: Provider, found: Found, *, dry_run: bool) -> Found:
+        if found.verdict is Verdict.UNKNOWN or dry_run:
+            return replace(found, deleted=found.verdict is not Verdict.UNKNOWN)
+        if found.owned.state is ResourceState.DELETING:
+            return replace(found, deleted=True)
+        async with self._calls:
+            try:
+                await bounded(provider.delete(found.owned.handle), _CALL_TIMEOUT)
+            except Exception as error:  # noqa: BLE001 - the next sweep tries again
+                _log.warning("%s could not be deleted: %r", found.owned.handle.id, error)
+                return replace(found, error=for_log(error))
+        return replace(found, deleted=True)
+
+    def _tell(self, report: Report) -> None:
+        """Say of each thing once what it is: for as long as it stays the report shows it."""
+        there = {(one.reach, one.owned.handle.id): one for one in report.found}
+        for key, one in there.items():
+            if key not in self._told:
+                _log.log(*_words(one))
+        unknown = {scope.reach for scope in report.scopes if scope.error}
+        self._told = {*there, *(key for key in self._told if key[0] in unknown)}
+
+
+def reach_of(record: Record) -> Reach:
+    """Where the resource of a row is or will be."""
+    return Reach(record.scope, record.specification.resource_type)
+
+
+def _judged(reach: Reach, owned: Sequence[Owned], rows: Mapping[str, Record]) -> list[Found]:
+    judged = (
+        Found(reach, one, judge(one, rows.get(one.intent_id) if one.intent_id else None))
+        for one in owned
+    )
+    return [one for one in judged if one.verdict is not Verdict.LIVE]
+
+
+def _words(found: Found) -> tuple[int, str]:
+    thing = f"{found.owned.handle.id} in {_place(found.reach)}"
+    if found.verdict is Verdict.UNKNOWN:
+        message = (
+            f"{thing} is this installation's, but the ledger never held its intent: a ledger was"
+            " lost or restored. It is left alone; see multiplespawner resources list"
+        )
+        return logging.ERROR, message
+    why = {
+        Verdict.EXTRA: f"is a second one for the intent {found.owned.intent_id}",
+        Verdict.LEFTOVER: f"was left over from the closed intent {found.owned.intent_id}",
+    }[found.verdict]
+    return logging.WARNING, f"{thing} {why}: it is deleted"
+
+
+def _place(reach: Reach) -> str:
+    return f"{reach.scope.provider} {reach.scope.key}"
+
+
+async def _awaited(work: Awaitable[bool]) -> bool:
+    return await work
+
+
+__all__ = ("Found", "Reconciler", "Report", "ScopeReport", "Verdict", "judge", "reach_of")
