@@ -323,7 +323,9 @@ async def _render_form(spawner: MultipleSpawner) -> str:
     choices = site.choices(spawner.chooser)
     stored = spawner.orm_spawner.user_options
     last = stored if isinstance(stored, Mapping) else {}
-    if not form.needed(choices, last):
+    # JupyterHub asks for the form after a query that was refused. Without one it starts a server
+    # as if nothing had been asked for.
+    if _entered.get() is None and not form.needed(choices, last):
         return ""
     return form.render(
         choices,

@@ -94,9 +94,22 @@ def test_a_class_that_brings_handlers_is_refused_while_the_hub_runs(site):
     hub.client.stop("ada")
 
 
+NOTHING_TO_SET = {"cpu": None, "memory": None, "gpu": None, "lifetime": {"min": 60, "max": 60}}
+
+
+@pytest.mark.essential
+def test_a_query_that_is_no_option_starts_nothing_where_there_is_no_form(site):
+    hub = site(templates=[{**TEMPLATES[0], "limits": NOTHING_TO_SET}])
+    opt = "opt-" if hub.client.version() >= (6,) else ""
+    page = hub.session("ada").get("/hub/spawn", params={f"{opt}cpu": "many"})
+    assert page.status_code == 400
+    assert "Error: cpu: &#39;many&#39; is no number." in page.text
+    assert hub.client.is_stopped("ada")
+    assert not phases(hub)
+
+
 def test_where_there_is_nothing_to_choose_there_is_no_form(site):
-    fixed = {"min": 60, "max": 60}
-    limits = {"cpu": None, "memory": None, "gpu": None, "lifetime": fixed}
+    limits = NOTHING_TO_SET
     hub = site(templates=[{**TEMPLATES[0], "limits": limits}])
     session = hub.session("ada")
     page = session.spawn_form()
