@@ -102,7 +102,7 @@ class Site:
                 self._complain(resolved, provider, f"is defective: {type(error).__name__}: {error}")
             else:
                 self._options[_key(option.choice)] = option
-                self._warn_of_deadline(option)
+                self._warn_of_deadlines(option)
 
     def __len__(self) -> int:
         """How many combinations there are, for whichever user."""
@@ -325,18 +325,22 @@ class Site:
         if finding not in self.problems:
             self.problems.append(finding)
 
-    def _warn_of_deadline(self, option: Option) -> None:
-        """JupyterHub gives a start up after our own start_timeout, whatever a child may take."""
-        given = _section(self._pool.config, "MultipleSpawner").get("start_timeout")
-        needed = self._budget(option).total
+    def _warn_of_deadlines(self, option: Option) -> None:
+        """JupyterHub goes by our own timeouts, whatever a child may take."""
+        self._warn_of_deadline(option, "start_timeout", "a start", self._budget(option).total)
+        allowed = self._child_timeout(option, "http_timeout")
+        self._warn_of_deadline(option, "http_timeout", "the first answer of a server", allowed)
+
+    def _warn_of_deadline(self, option: Option, name: str, what: str, needed: float) -> None:
+        given = _section(self._pool.config, "MultipleSpawner").get(name)
         if isinstance(given, (int, float)) and given < needed:
             template = option.resolved.template
-            steps: KeyPath = ("spawner", "kwargs", "start_timeout")
+            steps: KeyPath = ("spawner", "kwargs", name)
             finding = self.resolution.finding(
                 template,
                 steps,
-                f"a start with provider {option.choice.provider!r} may take {needed:g} s, but"
-                f" c.MultipleSpawner.start_timeout ends it after {given:g} s",
+                f"{what} with provider {option.choice.provider!r} may take {needed:g} s, but"
+                f" c.MultipleSpawner.{name} ends it after {given:g} s",
                 "leave that setting out: it follows from the templates",
                 severity="warning",
             )

@@ -306,14 +306,18 @@ def test_a_gpu_that_the_provider_cannot_give_takes_the_choice_away(site):
     assert "gives no GPUs to servers" in str(made.problems[0])
 
 
-def test_a_deadline_of_ours_that_is_shorter_than_the_childs_is_said(site):
-    config = {"MultipleSpawner": {"start_timeout": 10}}
-    made = site(config=config, fake=Healthy)
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("start_timeout", "a start"), ("http_timeout", "the first answer of a server")],
+)
+def test_a_deadline_of_ours_that_is_shorter_than_the_childs_is_said(site, name, what):
+    made = site(config={"MultipleSpawner": {name: 10}}, fake=Healthy)
     assert len(made.choices(USER)) == 1
     (problem,) = made.problems
     assert problem.severity == "warning"
-    assert problem.path == "[0].spawner.kwargs.start_timeout"
-    assert "c.MultipleSpawner.start_timeout ends it after 10 s" in problem.message
+    assert problem.path == f"[0].spawner.kwargs.{name}"
+    assert problem.message.startswith(f"{what} with provider 'fake' may take ")
+    assert f"c.MultipleSpawner.{name} ends it after 10 s" in problem.message
 
 
 async def test_the_authenticator_of_an_earlier_version_of_a_template_is_another_one(tmp_path):
