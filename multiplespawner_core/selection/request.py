@@ -124,7 +124,7 @@ def select(options: Mapping[str, Any], choices: Sequence[Choice]) -> tuple[Reque
     try:
         request = Request.model_validate({**given, **_where(fitting[0])})
     except ValidationError as error:
-        raise InvalidOptions(_say(error)) from None
+        raise InvalidOptions(_say(error, fitting[0])) from None
     amounts: dict[str, float] = {
         name: getattr(request, name) for name in QUANTITIES if name in given
     }
@@ -220,12 +220,17 @@ def _some(names: Sequence[str], separator: str) -> str:
     return f"{shown}{separator}and {more} more" if more > 0 else shown
 
 
-def _say(error: ValidationError) -> str:
+def _say(error: ValidationError, choice: Choice) -> str:
     parts = []
     for detail in error.errors(include_url=False):
         where = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"]
-        parts.append(f"{where}: {message[0].lower()}{message[1:]}, not {detail['input']!r:.60}")
+        told = f"{message[0].lower()}{message[1:]}"
+        if detail["type"] == "less_than_equal":
+            # More than anybody may have: what this choice allows is less, if it says so.
+            allowed = choice.limits[where]
+            told = told if allowed.maximum is None else f"allowed is {allowed}"
+        parts.append(f"{where}: {told}, not {detail['input']!r:.60}")
     return "; ".join(parts)
 
 

@@ -279,6 +279,13 @@ def test_no_more_than_twenty_combinations_are_listed():
     assert str(refused.value).endswith("; and 31 more")
 
 
+def test_of_what_nobody_may_have_the_limit_of_the_choice_is_told():
+    limits = combine(Limits.model_validate({"cpu": {"max": 2, "step": 0.5}}), Limits())
+    with pytest.raises(InvalidOptions) as refused:
+        select({"cpu": 1e9}, [Choice("oci", "container", "d", "t", limits)])
+    assert str(refused.value) == "cpu: allowed is 0.5 to 2 in steps of 0.5, not 1000000000.0"
+
+
 def test_a_hub_that_offers_nothing_says_so():
     with pytest.raises(InvalidOptions) as refused:
         select({}, [])
