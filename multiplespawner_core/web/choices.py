@@ -34,6 +34,8 @@ class ChoicesAPIHandler(APIHandler):
         name = self.get_query_argument("user", None)
         if name is None and asking is not None and asking.kind != "user":
             raise web.HTTPError(400, "A service chooses for somebody: say ?user=NAME.")
+        if name == "":
+            raise web.HTTPError(400, "user: is empty; say ?user=NAME.")
         # In two steps, as JupyterHub's own handlers do it: scopes are checked for `user_name`.
         return self._get(user_name=getattr(asking, "name", "") if name is None else name)
 

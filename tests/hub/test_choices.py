@@ -155,6 +155,12 @@ def test_a_service_says_for_whom_it_asks(hub):
     assert deployments(ask(hub, key, user="bob")) == ALL
 
 
+def test_nobody_is_asked_for(hub):
+    answer = ask(hub, token(hub, "ada"), user="")
+    assert answer.status_code == 400
+    assert answer.json()["message"] == "user: is empty; say ?user=NAME."
+
+
 @pytest.mark.essential
 def test_what_one_may_not_use_appears_nowhere_and_is_refused_as_if_it_were_not_there(hub):
     opt = "opt-" if hub.client.version() >= (6,) else ""
