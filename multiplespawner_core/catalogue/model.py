@@ -49,7 +49,10 @@ def _web_address(url: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise flawed(f"{shown(url)} is no web address", "such as http://10.0.0.1:8081/hub/api")
+        raise flawed(f"{shown(url)} is no web address", "such as http://10.0.0.1:8081")
+    if parts.path.rstrip("/").endswith("/hub/api"):
+        # JupyterHub appends it whatever stands there, and no server would find the hub.
+        raise flawed(f"{shown(url)} ends in /hub/api, which JupyterHub adds", "leave that out")
     return url
 
 
@@ -145,7 +148,8 @@ class Template(Restricted):
         spawner: the child spawner.
         configurer: makes the resource ready; None for nothing to do.
         authenticator: opens the resource; None where nothing is to be opened.
-        hub_connect_url: where the server reaches the hub, if not where the hub itself says.
+        hub_connect_url: where the server reaches the hub, if not where the hub itself says;
+            without the path of its API.
         limits: how much users may ask for.
         storage: what becomes of users' files; None for what the provider does.
     """

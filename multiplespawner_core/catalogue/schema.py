@@ -182,7 +182,12 @@ def _template(known: _Components) -> Schema:
         "configurer": _optional("configurer:block"),
         "authenticator": _optional("authenticator:block"),
         "hub_connect_url": one_of(
-            {"type": "string", "pattern": r"^\s*[hH][tT][tT][pP][sS]?://[^/?#]"}, _NULL
+            {
+                "type": "string",
+                "pattern": r"^\s*[hH][tT][tT][pP][sS]?://[^/?#]",
+                "not": {"pattern": r"^[^?#]*/hub/api/*([?#]|$)"},
+            },
+            _NULL,
         ),
         "limits": _ref("limits"),
         "storage": {"enum": [*(one.value for one in Storage), None]},

@@ -198,7 +198,12 @@ ALLOWED = (
         (
             {"hub_connect_url": "hub:8081"},
             ('1:126: [0].hub_connect_url: "hub:8081" is no web address'
-            " (such as http://10.0.0.1:8081/hub/api)"),
+            " (such as http://10.0.0.1:8081)"),
+        ),
+        (
+            {"hub_connect_url": "http://10.0.0.1:8081/hub/api"},
+            ('1:126: [0].hub_connect_url: "http://10.0.0.1:8081/hub/api" ends in /hub/api, which'
+            " JupyterHub adds (leave that out)"),
         ),
     ],
 )  # fmt: skip

@@ -153,7 +153,11 @@ WRONG_TEMPLATES = {
     "$[0].spawner.args": [[spawned("ssh", args="--debug")]],
     "$[0].kwargs": [[{**template(spawner=...), "class": "ssh", "kwargs": {"retrys": 1}}]],
     "$[0].storage": [[template(storage="forever")]],
-    "$[0].hub_connect_url": [[template(hub_connect_url="ftp://10.0.0.1")]],
+    "$[0].hub_connect_url": [
+        [template(hub_connect_url="ftp://10.0.0.1")],
+        [template(hub_connect_url="http://10.0.0.1:8081/hub/api")],
+        [template(hub_connect_url="http://10.0.0.1/jupyter/hub/api/")],
+    ],
     "$[0].allowed_users": [[template(allowed_users="ada")], [template(allowed_users=[" "])]],
     "$[0].limits": [[template(limits={"cpus": {}})], [template(limits=None)]],
     "$[0].limits.cpu": [[template(limits={"cpu": {"mx": 1}})], [template(limits={"cpu": 1})]],
@@ -188,7 +192,7 @@ def test_templates_that_the_loader_refuses_do_not_fit(place, document, files):
         [template(configurer={"class": "ansible", "options": {"a": 1}, "forks": "2"})],
         [template(authenticator={"class": "ssh", "comment": "of the site", "kwargs": {}})],
         [template(limits={"cpu": {"min": "0.5"}, "gpu": None, "lifetime": {"max": 60.0}})],
-        [template(hub_connect_url="HTTPS://10.0.0.1:8081/hub/api", allowed_groups=["a"])],
+        [template(hub_connect_url="HTTPS://10.0.0.1:8081/a?b=/hub/api", allowed_groups=["a"])],
     ],
 )  # fmt: skip
 def test_templates_that_the_loader_takes_fit(document, files):

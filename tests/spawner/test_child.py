@@ -195,6 +195,7 @@ async def test_where_the_hub_is_reached(ada, config):
     assert (await started(ada.server())).hub_connect_url == "http://ours:1"
     template = await started(ada.server(), hub_connect_url="http://template:1")
     assert template.hub_connect_url == "http://template:1"
+    assert template.get_env()["JUPYTERHUB_API_URL"] == "http://template:1/api"
 
 
 async def test_placeholders_are_replaced(ada):
