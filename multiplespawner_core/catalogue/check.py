@@ -115,6 +115,12 @@ class Resolution:
     deployments: tuple[ResolvedDeployment, ...] = ()
     findings: tuple[Finding, ...] = ()
     _document: Document | None = field(default=None, repr=False)
+    _flawed: tuple[ResolvedTemplate, ...] = field(default=(), repr=False)
+
+    def classes(self) -> Iterator[type[Any]]:
+        """Every class that was imported for the files, put to use or not."""
+        for resolved in (*self.templates, *self._flawed):
+            yield from resolved.classes()
 
     def finding(
         self,
@@ -143,29 +149,38 @@ def resolve(
 ) -> Resolution:
     """Find the class for every name, and check every value against its class.
 
-    An unknown name breaks only the templates that need it.
+    An unknown name breaks only the templates that need it. What has an error already is checked
+    as well: whoever writes the files is told everything at once.
 
     Args:
         catalogue: what the files say.
         registry: knows the classes.
         site_limits: hold for every template.
     """
-    site_limits = site_limits or Limits()
-    templates = []
     findings: list[Finding] = []
-    if catalogue.template_document:
-        for template in catalogue.templates:
-            check = _Template(catalogue.template_document, registry, template, site_limits)
-            templates.append(check.resolved())
-            findings += check.findings
+
+    def resolved(template: Template) -> ResolvedTemplate:
+        assert catalogue.template_document is not None  # noqa: S101 - the template came from it
+        check = _Template(catalogue.template_document, registry, template, site_limits or Limits())
+        found = check.resolved()
+        findings.extend(check.findings)
+        return found
+
+    templates = tuple(map(resolved, catalogue.templates))
+    flawed = tuple(map(resolved, catalogue.flawed_templates))
+    available = [template for template in templates if template.available]
     deployments = []
     if catalogue.deployment_document:
+        document = catalogue.deployment_document
         for deployment in catalogue.deployments:
-            found = _check_deployment(catalogue.deployment_document, deployment, templates)
-            deployments.append(ResolvedDeployment(deployment, tuple(map(str, found))))
-            findings += found
-    document = catalogue.template_document
-    return Resolution(tuple(templates), tuple(deployments), tuple(findings), document)
+            # A template that cannot be used takes no deployment out of use.
+            reasons = _check_deployment(document, deployment, available)
+            deployments.append(ResolvedDeployment(deployment, tuple(map(str, reasons))))
+        for deployment in (*catalogue.deployments, *catalogue.flawed_deployments):
+            findings += _check_deployment(document, deployment, (*templates, *flawed))
+    return Resolution(
+        templates, tuple(deployments), tuple(findings), catalogue.template_document, flawed
+    )
 
 
 class _Template:
@@ -284,7 +299,7 @@ def _check_deployment(
     pairs = {
         (name, template.providers[name], template.spawner): None
         for template in templates
-        if template.available and template.spawner is not None
+        if template.spawner is not None
         for name in template.providers_for(deployment)
     }
     problems: list[Problem] = []

@@ -51,6 +51,9 @@ class Catalogue:
         templates: those without an error.
         deployments: those without an error.
         findings: everything that is wrong, by file and place.
+        flawed_templates: those with an error, as far as they can be read; for what else is wrong
+            with them, not for use.
+        flawed_deployments: likewise.
         template_document: the file of the templates, if it could be parsed.
         deployment_document: the file of the deployments, if it could be parsed.
     """
@@ -60,6 +63,8 @@ class Catalogue:
     findings: tuple[Finding, ...] = ()
     template_document: Document | None = None
     deployment_document: Document | None = None
+    flawed_templates: tuple[Template, ...] = ()
+    flawed_deployments: tuple[Deployment, ...] = ()
 
 
 def locate(
@@ -103,7 +108,8 @@ def load(paths: Paths) -> Catalogue:
     if template_document and deployment_document and templates.whole and deployments.whole:
         findings += _unused(template_document, deployment_document, *found)
     findings.sort(key=lambda item: (item.file, item.line or 0, item.column or 0))
-    return Catalogue(*found, tuple(findings), template_document, deployment_document)
+    flawed = (tuple(templates.flawed_templates), tuple(deployments.flawed_deployments))
+    return Catalogue(*found, tuple(findings), template_document, deployment_document, *flawed)
 
 
 def _given(home: Path, path: str | None) -> Path | None:
@@ -148,6 +154,8 @@ class _Entries:
     def __init__(self, findings: list[Finding]) -> None:
         self.templates: list[Template] = []
         self.deployments: list[Deployment] = []
+        self.flawed_templates: list[Template] = []
+        self.flawed_deployments: list[Deployment] = []
         self.whole = True
         self._findings = findings
         self._names: dict[tuple[str, str], KeyPath] = {}
@@ -159,9 +167,10 @@ class _Entries:
             self._leave_out(document.finding((), "no template is there, so no server can start"))
         else:
             for index in range(len(document.value)):
-                template = read_template(document, index)
-                if self._good(document, template, "") and isinstance(template, Template):
-                    self.templates.append(template)
+                template, problems = read_template(document, index)
+                good = self._good(document, template, problems, "")
+                if template is not None:
+                    (self.templates if good else self.flawed_templates).append(template)
 
     def read_deployments(self, document: Document) -> None:
         if not isinstance(document.value, dict):
@@ -177,23 +186,25 @@ class _Entries:
                 self._leave_out(_not_a(document, path, "list of deployments"))
                 continue
             for index in range(len(entries)):
-                deployment = read_deployment(document, resource_type, index)
-                good = self._good(document, deployment, resource_type)
-                known = resource_type in RESOURCE_TYPES
-                if good and known and isinstance(deployment, Deployment):
-                    self.deployments.append(deployment)
+                deployment, problems = read_deployment(document, resource_type, index)
+                good = self._good(document, deployment, problems, resource_type)
+                if deployment is not None and resource_type in RESOURCE_TYPES:
+                    (self.deployments if good else self.flawed_deployments).append(deployment)
 
     def _good(
-        self, document: Document, entry: Template | Deployment | list[Finding], group: str
+        self,
+        document: Document,
+        entry: Template | Deployment | None,
+        problems: list[Finding],
+        group: str,
     ) -> bool:
-        if isinstance(entry, list):
-            self._leave_out(*entry)
-            return False
-        problems = [*_twice(document, entry, group, self._names), *_unknown_names(document, entry)]
+        if entry is not None:
+            problems += _twice(document, entry, group, self._names)
+            problems += _unknown_names(document, entry)
+            self._findings += _for_nobody(document, entry)
         if isinstance(entry, Template):
             problems += _keys_twice(document, entry)
         self._leave_out(*problems)
-        self._findings += _for_nobody(document, entry)
         return not problems
 
     def _leave_out(self, *problems: Finding) -> None:

@@ -252,8 +252,12 @@ _EXPECTED = {
 _Entry = TypeVar("_Entry", Template, Deployment)
 
 
-def read_template(document: Document, index: int) -> Template | list[Finding]:
-    """The template at that place of the document, or everything that is wrong with it."""
+def read_template(document: Document, index: int) -> tuple[Template | None, list[Finding]]:
+    """The template at that place of the document, and everything that is wrong with it.
+
+    Where something is wrong, what is right of it is there to be checked further; None if that
+    makes no template.
+    """
     raw = document.value[index]
     # The prototype wrote the spawner's class and kwargs beside the template's name.
     flat = isinstance(raw, dict) and "class" in raw and "spawner" not in raw
@@ -261,29 +265,35 @@ def read_template(document: Document, index: int) -> Template | list[Finding]:
         spawner = {key: raw[key] for key in _FLAT_KEYS if key in raw}
         rest = {key: value for key, value in raw.items() if key not in _FLAT_KEYS}
         raw = {**rest, "spawner": spawner}
-    template = _read(document, Template, raw, (index,), flat=flat)
-    return template.placed(index, flat=flat) if isinstance(template, Template) else template
+    template, findings = _read(document, Template, raw, (index,), flat=flat)
+    return template and template.placed(index, flat=flat), findings
 
 
 def read_deployment(
     document: Document, resource_type: str, index: int
-) -> Deployment | list[Finding]:
-    """The deployment at that place of the document, or everything that is wrong with it."""
+) -> tuple[Deployment | None, list[Finding]]:
+    """The deployment at that place of the document, likewise."""
     raw = document.value[resource_type][index]
-    deployment = _read(document, Deployment, raw, (resource_type, index))
-    if isinstance(deployment, Deployment):
-        return deployment.placed(resource_type, index)
-    return deployment
+    deployment, findings = _read(document, Deployment, raw, (resource_type, index))
+    return deployment and deployment.placed(resource_type, index), findings
 
 
 def _read(
     document: Document, model: type[_Entry], raw: Any, base: KeyPath, *, flat: bool = False
-) -> _Entry | list[Finding]:
+) -> tuple[_Entry | None, list[Finding]]:
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw), []
     except ValidationError as error:
         details = error.errors(include_url=False)
-        return [_finding(document, base, detail, flat=flat) for detail in details]
+    findings = [_finding(document, base, detail, flat=flat) for detail in details]
+    wrong = {detail["loc"][0] for detail in details if detail["loc"]}
+    if not wrong:
+        return None, findings
+    try:
+        rest = {key: value for key, value in raw.items() if key not in wrong}
+        return model.model_validate(rest), findings
+    except ValidationError:
+        return None, findings
 
 
 def _finding(document: Document, base: KeyPath, detail: ErrorDetails, *, flat: bool) -> Finding:

@@ -39,7 +39,7 @@ class LateHandlers:
         Raises:
             ConfigurationError: the hub must be started anew.
         """
-        found = {cls for resolved in resolution.templates for cls in resolved.classes()}
+        found = set(resolution.classes())
         if self._seated and self._grew:
             self._late |= found - self._known
         self._known |= found

@@ -261,6 +261,46 @@ def test_an_attribute_must_suit_everyone_who_may_use_the_deployment(resolved):
     assert messages(resolved(templates, deployment(zone="a", provider="local"))) == []
 
 
+def test_everything_is_said_at_once(written):
+    templates = [
+        template(colour="red", spawner={"class": "ssh", "tunnles": 1}),
+        template(name="Twice", authenticator={"class": "kyes"}),
+        template(name="Twice", spawner={"class": "ssh", "cmd": "{nobody}", "tunnels": "many"}),
+    ]
+    deployments = [
+        {"name": 1},
+        {"name": "a", "sise": 1},
+        {"name": "b", "provider": 2, "zone": "c"},
+    ]
+    catalogue = written(templates, {"bare_metal": deployments})
+    resolution = resolve(catalogue, FakeRegistry())
+    found = [one.path for one in (*catalogue.findings, *resolution.findings)]
+    assert sorted(found) == [
+        "[0].colour",
+        "[0].spawner.tunnles",
+        "[1].authenticator.class",
+        "[2].name",
+        "[2].spawner.cmd",
+        "[2].spawner.tunnels",
+        "bare_metal[0].name",
+        "bare_metal[1].sise",
+        "bare_metal[2].provider",
+        "bare_metal[2].zone",
+    ]
+    assert list(resolution.combinations()) == []
+
+
+def test_a_template_that_is_wrong_takes_no_deployment_out_of_use(resolved):
+    wrong = template(name="W", providers=["other"], spawner={"class": "ssh", "tunnles": 1})
+    resolution = resolved([template(), wrong], deployment(zone="a"))
+    assert [one.path for one in resolution.findings] == [
+        "[1].spawner.tunnles",
+        "bare_metal[0].zone",
+    ]
+    assert [one.available for one in resolution.deployments] == [True]
+    assert len(list(resolution.combinations())) == 1
+
+
 def test_a_provider_with_a_wrong_schema(resolved):
     resolution = resolved([template(providers=["other"])], deployment(broken=1))
     assert messages(resolution) == [

@@ -83,8 +83,9 @@ def test_a_class_that_brings_handlers_is_refused_while_the_hub_runs(site):
         "sys.path.insert(0, str(Path.cwd()))\n" + EXTENDED,
         more_files={"campus.py": WITH_HANDLER},
     )
-    for name in ("one", "two"):
-        write(hub, [{**TEMPLATES[0], "name": name, "spawner": {"class": "campus.CampusSpawner"}}])
+    # The first edit is wrong for another reason as well, and imports the class nevertheless.
+    for more in ({"colour": "red"}, {"name": "two"}):
+        write(hub, [{**TEMPLATES[0], "spawner": {"class": "campus.CampusSpawner"}, **more}])
         hub.client.start("ada")
         hub.client.stop("ada")
     said = "CampusSpawner must be there when the hub starts: restart needed"
