@@ -94,6 +94,7 @@ class Site:
         for resolved, provider, deployment in resolution.combinations():
             try:
                 option = self._option(resolved, provider, deployment)
+                needed = self._deadlines(option)
             except ConfigurationError as error:
                 self._complain(resolved, provider, str(error))
             except Exception as error:  # noqa: BLE001
@@ -102,7 +103,7 @@ class Site:
                 self._complain(resolved, provider, f"is defective: {type(error).__name__}: {error}")
             else:
                 self._options[_key(option.choice)] = option
-                self._warn_of_deadlines(option)
+                self._warn_of_deadlines(option, needed)
 
     def __len__(self) -> int:
         """How many combinations there are, for whichever user."""
@@ -266,7 +267,18 @@ class Site:
         given = option.child_kwargs.get(name)
         if given is None:
             given = configured(self._pool.config, option.child_class, name)
-        return float(given)
+        try:
+            return float(given)
+        except (TypeError, ValueError):
+            msg = f"{name} of {option.child_class.__name__} is no number of seconds: {given!r}"
+            raise ConfigurationError(msg) from None
+
+    def _deadlines(self, option: Option) -> dict[str, float]:
+        """Seconds that such a start may take; what is no number shows here and not at the start."""
+        return {
+            "start_timeout": self._budget(option).total,
+            "http_timeout": self._child_timeout(option, "http_timeout"),
+        }
 
     def _budget(self, option: Option) -> Budget:
         capabilities = option.provider.capabilities()
@@ -325,11 +337,11 @@ class Site:
         if finding not in self.problems:
             self.problems.append(finding)
 
-    def _warn_of_deadlines(self, option: Option) -> None:
+    def _warn_of_deadlines(self, option: Option, needed: Mapping[str, float]) -> None:
         """JupyterHub goes by our own timeouts, whatever a child may take."""
-        self._warn_of_deadline(option, "start_timeout", "a start", self._budget(option).total)
-        allowed = self._child_timeout(option, "http_timeout")
-        self._warn_of_deadline(option, "http_timeout", "the first answer of a server", allowed)
+        whats = {"start_timeout": "a start", "http_timeout": "the first answer of a server"}
+        for name, what in whats.items():
+            self._warn_of_deadline(option, name, what, needed[name])
 
     def _warn_of_deadline(self, option: Option, name: str, what: str, needed: float) -> None:
         given = _section(self._pool.config, "MultipleSpawner").get(name)

@@ -123,6 +123,10 @@ def read(config: Config) -> tuple[Settings, list[Finding]]:
             problems.append(problem(name, message))
         else:
             good[name] = value
+    try:
+        Path(good.get("state_dir", "")).expanduser()
+    except RuntimeError:
+        problems.append(problem("state_dir", f"there is no such home: {good.pop('state_dir')!r}"))
     return _settings(good), problems
 
 

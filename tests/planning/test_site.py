@@ -320,6 +320,22 @@ def test_a_deadline_of_ours_that_is_shorter_than_the_childs_is_said(site, name, 
     assert f"c.MultipleSpawner.{name} ends it after 10 s" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("name", "kwargs", "config"),
+    [
+        ("start_timeout", {"start_timeout": "{username}"}, {}),
+        ("start_timeout", {}, {"LocalProcessSpawner": {"start_timeout": "a while"}}),
+        ("http_timeout", {}, {"Spawner": {"http_timeout": None}}),
+    ],
+)
+def test_a_timeout_that_is_no_number_takes_the_choice_away(site, name, kwargs, config):
+    spawner = {"class": "simple", "kwargs": kwargs}
+    made = site(templates=[{"spawner": spawner}], config=config, fake=Healthy)
+    assert made.choices(USER) == []
+    (problem,) = made.problems
+    assert f"{name} of SimpleLocalProcessSpawner is no number of seconds: " in problem.message
+
+
 async def test_the_authenticator_of_an_earlier_version_of_a_template_is_another_one(tmp_path):
     class Opens(Authenticator):
         def __init__(self, level=0, **kwargs):

@@ -73,3 +73,11 @@ def test_settings_that_do_not_exist():
         "c.MultipleSpawner.quite_different: is no setting",
     ]
     assert unknown(Config(), "MultipleSpawner", []) == []
+
+
+def test_a_home_that_is_not_there():
+    settings, problems = read(Config({"MultipleSpawner": {"state_dir": "~nobody-of-that-name/x"}}))
+    assert [str(one) for one in problems] == [
+        "c.MultipleSpawner.state_dir: there is no such home: '~nobody-of-that-name/x'"
+    ]
+    assert settings.state_dir.endswith("/.multiplespawner/state")
