@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
 from multiplespawner_core import __version__
+from multiplespawner_core.cli import output
 
 COMMANDS: Final = {
     "demo": "run a throw-away JupyterHub on this machine",
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             of_command.description = module.__doc__
             module.add_arguments(of_command)
     chosen = parser.parse_args(arguments)
+    output.prepare()
     from multiplespawner_core.contracts import ConfigurationError  # noqa: PLC0415 - as above
 
     try:
@@ -46,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"multiplespawner: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # Whoever read it, such as `head`, has seen enough; the interpreter must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        output.give_up()
+        # Whoever read it, such as `head`, may have seen enough; a full disk is to be told.
+        if not isinstance(error, BrokenPipeError):
+            print(f"multiplespawner: {error}", file=sys.stderr)
         return 1
     return status
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
-import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +83,7 @@ def load(given: Path | None) -> HubConfig:
 
     said = _Said(file)
     app = JupyterHub(log=said.logger)
-    # What it prints must not mix with what a program reads from us.
-    with contextlib.redirect_stdout(sys.stderr):
-        _run(app, file, said)
+    _run(app, file, said)
     return HubConfig(file, app, tuple(said.findings))
 
 

@@ -18,6 +18,7 @@ import yaml
 from traitlets.config import Config
 
 from multiplespawner_core.catalogue.load import DEPLOYMENT_FILES, FOLDER, TEMPLATE_FILES
+from multiplespawner_core.cli.output import aside, fitting
 from multiplespawner_core.contracts import (
     RESOURCE_TYPES,
     ConfigurationError,
@@ -70,7 +71,8 @@ def run(chosen: argparse.Namespace) -> int:
     """
     directory = chosen.directory.expanduser().absolute()
     _refuse_to_overwrite(directory)
-    starters = list(_starters(assemble(Config()).registry))
+    with aside():
+        starters = list(_starters(assemble(Config()).registry))
     if not starters:
         msg = "no plugin that is installed says how to start: pip install multiplespawner-local"
         raise ConfigurationError(msg)
@@ -78,13 +80,20 @@ def run(chosen: argparse.Namespace) -> int:
     deployments = directory / _named(DEPLOYMENT_FILES, chosen.format)
     _write(templates, "How servers can be started.", [one.template for one in starters])
     _write(deployments, "What users may choose.", _deployments(starters))
-    paths = (json.dumps(str(path), ensure_ascii=False) for path in (templates, deployments))
+    paths = (_literal(str(path)) for path in (templates, deployments))
     print(_LINES.format(*paths), end="")
     for starter in starters:
         print("".join(f"\n{line}" for line in starter.settings))
     wrote = f"wrote {templates} and {deployments}"
     print(f"{wrote}; the lines belong into jupyterhub_config.py", file=sys.stderr)
     return 0
+
+
+def _literal(text: str) -> str:
+    """The text in the notation of Python."""
+    return fitting(
+        lambda any_letter: json.dumps(text, ensure_ascii=False) if any_letter else ascii(text)
+    )
 
 
 def _refuse_to_overwrite(directory: Path) -> None:

@@ -19,6 +19,7 @@ import yaml
 from multiplespawner_core.catalogue.findings import without_secrets
 from multiplespawner_core.catalogue.placeholders import PLACEHOLDERS, of_owner, render
 from multiplespawner_core.cli import hub_config, survey
+from multiplespawner_core.cli.output import aside, fitting
 from multiplespawner_core.cli.survey import Survey
 from multiplespawner_core.contracts import Offer, Owner
 from multiplespawner_core.planning.candidates import available
@@ -59,23 +60,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the plan."""
-    assembly = hub_config.load(chosen.config).assembly()
-    state_dir = Path(assembly.settings.state_dir).expanduser().absolute()
-    with survey.surveyed(chosen, assembly, state_dir) as seen:
-        plan = asyncio.run(_planned(chosen, seen))
-        errors = [one for one in findings(seen.catalogue, seen.site) if one.severity == "error"]
+    with aside():
+        assembly = hub_config.load(chosen.config).assembly()
+        state_dir = Path(assembly.settings.state_dir).expanduser().absolute()
+        with survey.surveyed(chosen, assembly, state_dir) as seen:
+            plan = asyncio.run(_planned(chosen, seen))
+            errors = [one for one in findings(seen.catalogue, seen.site) if one.severity == "error"]
     if errors:
         print("some of the configuration is not in use: multiplespawner validate", file=sys.stderr)
     plan = json.loads(json.dumps(plan, default=repr))
     refused = plan.get("refused")
     if chosen.json:
-        print(json.dumps(plan, indent=2, ensure_ascii=False))
+        print(fitting(lambda any_letter: json.dumps(plan, indent=2, ensure_ascii=not any_letter)))
     else:
         shown = {key: value for key, value in plan.items() if key != "refused"}
-        print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="", flush=True)
+        text = fitting(lambda any_letter: _yaml(shown, any_letter=any_letter))
+        print(text, end="", flush=True)
         if refused:
             print(f"refused: {refused}", file=sys.stderr)
     return 1 if refused else 0
+
+
+def _yaml(value: Any, *, any_letter: bool) -> str:
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=any_letter)
+    return text
 
 
 def _json(text: str) -> Any:

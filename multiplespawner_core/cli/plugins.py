@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from multiplespawner_core.cli import hub_config
+from multiplespawner_core.cli.output import aside
 from multiplespawner_core.plugins.discovery import Declared, Plugin, State
 
 
@@ -22,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the list."""
-    assembly = hub_config.load(chosen.config).assembly()
+    with aside():
+        assembly = hub_config.load(chosen.config).assembly()
     plugins, automatic = assembly.registry.plugins, assembly.found.spawners
     if chosen.json:
         found = {

@@ -11,6 +11,7 @@ import sys
 
 from multiplespawner_core.catalogue.schema import file_schemas
 from multiplespawner_core.cli import hub_config
+from multiplespawner_core.cli.output import aside, fitting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the schema; say beside it which components it leaves out."""
-    schemas = file_schemas(hub_config.load(chosen.config).assembly().registry)
+    with aside():
+        schemas = file_schemas(hub_config.load(chosen.config).assembly().registry)
     for reason in schemas.left_out:
         print(f"multiplespawner: left out: {reason}", file=sys.stderr)
     by_name = {"templates": schemas.templates, "deployments": schemas.deployments}
     schema = by_name[chosen.file] if chosen.file else schemas.either()
-    print(json.dumps(schema, indent=2, ensure_ascii=False))
+    print(fitting(lambda any_letter: json.dumps(schema, indent=2, ensure_ascii=not any_letter)))
     return 0
 
 

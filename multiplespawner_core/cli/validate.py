@@ -18,6 +18,7 @@ from traitlets.config import Configurable
 from multiplespawner_core.catalogue.findings import Finding
 from multiplespawner_core.cli import hub_config, survey
 from multiplespawner_core.cli.hub_config import HubConfig
+from multiplespawner_core.cli.output import aside
 from multiplespawner_core.cli.survey import Survey
 from multiplespawner_core.contracts import ConfigurationError
 from multiplespawner_core.planning.current import findings as of_files
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the findings."""
-    verdict = asyncio.run(judge(chosen))
+    with aside():
+        verdict = asyncio.run(judge(chosen))
     if chosen.json:
         print(json.dumps(_as_json(verdict), indent=2))
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from multiplespawner_core.cli import COMMANDS
 
@@ -72,6 +74,77 @@ def test_a_reader_that_has_seen_enough(folder):
     assert schema.stderr.read() == b""
     assert schema.wait(60) == 1
     schema.stderr.close()
+
+
+NOISE = """
+import os, subprocess
+print("printed")
+os.write(1, b"written")
+subprocess.run(["echo", "called"])
+"""
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "plugins", "schema", "init"])
+def test_what_configuration_and_plugins_print_is_apart(folder, command, tmp_path):
+    folder.write(NOISE)
+    info = tmp_path / "site" / "noisy-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[multiplespawner]\nnoisy = noisy:plugin\n")
+    (tmp_path / "site" / "noisy.py").write_text(f"{NOISE}raise ImportError")
+    arguments = {
+        "plan": ["--user", "ada", "--json"],
+        "schema": [],
+        "init": ["--directory", "new"],
+    }.get(command, ["--json"])
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(
+        [MULTIPLESPAWNER, command, *arguments],
+        capture_output=True,
+        env=env,
+        check=False,
+        timeout=90,
+    )
+    if command == "init":
+        compile(done.stdout, "jupyterhub_config.py", "exec")
+    else:
+        json.loads(done.stdout)
+    for noise in (b"printed", b"written", b"called"):
+        assert done.stderr.count(noise) == (1 if command == "init" else 2)
+
+
+@pytest.mark.parametrize("command", ["validate", "plan --user ada --json", "schema"])
+def test_an_output_that_is_closed_or_full(folder, command):
+    for end, message in ((">&-", ""), (">/dev/full", "multiplespawner: [Errno 28] No space left")):
+        done = subprocess.run(
+            f"{MULTIPLESPAWNER} {command} {end}",
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
+        assert done.returncode == (1 if message else 0)
+        assert done.stderr.startswith(message)
+        assert len(done.stderr.splitlines()) == (1 if message else 0)
+
+
+def test_an_output_that_knows_few_letters(folder):
+    two = {"bare_metal": [{"name": "ærø"}, {"name": "ærø"}]}
+    folder.write(deployments=two)
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+    def printed(*arguments):
+        return subprocess.run(
+            [MULTIPLESPAWNER, *arguments], capture_output=True, text=True, env=env, timeout=90,
+            check=False,
+        ).stdout  # fmt: skip
+
+    assert "the name '\\xe6r\\xf8' is taken" in printed("validate")
+    assert json.loads(printed("plan", "--user", "ærø", "--json"))["user"] == "ærø"
+    assert yaml.safe_load(printed("plan", "--user", "ærø"))["user"] == "ærø"
+    (folder.path / "jupyterhub_config.py").write_text(printed("init", "--directory", "ærø"))
+    assert printed("validate").startswith("no findings")
 
 
 QUICK = """
