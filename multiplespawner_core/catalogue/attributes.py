@@ -115,7 +115,10 @@ def _explain(mistake: ValidationError, path: KeyPath) -> str:
         return f"must be {types if isinstance(types, str) else ' or '.join(types)}, but is {found}"
     if mistake.validator == "enum":
         return f"must be one of {shown(mistake.validator_value)}, but is {found}"
-    return mistake.message
+    if found == json.dumps(mistake.instance, ensure_ascii=False):
+        return mistake.message
+    # The message would hold the value: a long one, or a secret.
+    return f"must fit {mistake.validator} {shown(mistake.validator_value)}, but is {found}"
 
 
 def _typed_by_schema(schema: Any, value: Any) -> Any:

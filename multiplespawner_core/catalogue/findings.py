@@ -15,7 +15,12 @@ KeyPath = tuple[str | int, ...]
 """From the top of a document to a value: keys of mappings and indices of lists."""
 
 _PLAIN_KEY = re.compile(r"[\w-]+\Z")
-_SECRET = re.compile(r"(?i)passw|secret|token|credential|(api|auth|private)[_-]?key")
+_SECRET = re.compile(
+    r"(?i)passw|passphrase|([_-]|\b)pass\b|[_-]pwd\b|secret|token|credential"
+    r"|(api|auth|private)[_-]?key"
+)
+_IN_URL = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#]*@")
+_ASSIGNED = re.compile(r"([\w.-]+)=(\S+)")
 _LONGEST = 60
 _MOST_CHOICES = 12
 
@@ -94,13 +99,32 @@ def shown(value: Any, path: Sequence[str | int] = ()) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """The value with dots for everything whose key looks like that of a secret."""
+    """The value with dots for everything whose key looks like that of a secret.
+
+    Passwords in URLs are such, and so is what follows ``--password`` or ``TOKEN=`` in a command.
+    """
+    if isinstance(value, str):
+        return _ASSIGNED.sub(_masked, _IN_URL.sub(r"\1:...@", value))
     if isinstance(value, Mapping):
         return {
             key: "..." if looks_secret(key) else without_secrets(item)
             for key, item in value.items()
         }
-    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+    if not isinstance(value, (list, tuple, set)):
+        return value
+    items = list(value)
+    return [
+        "..." if _is_flag(before) and isinstance(item, str) else without_secrets(item)
+        for before, item in zip(["", *items], items)  # noqa: B905 - the last one precedes nothing
+    ]
+
+
+def _masked(match: re.Match[str]) -> str:
+    return f"{match[1]}=..." if looks_secret(match[1]) else match[0]
+
+
+def _is_flag(word: Any) -> bool:
+    return isinstance(word, str) and word.startswith("-") and "=" not in word and looks_secret(word)
 
 
 __all__ = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from multiplespawner_core.catalogue.findings import Finding
+from multiplespawner_core.catalogue.findings import Finding, looks_secret, without_secrets
 from multiplespawner_core.contracts import ConfigurationError
 from multiplespawner_core.spawner.assembly import Assembly, assemble
 
@@ -96,7 +97,7 @@ def _run(app: Any, file: Path, said: _Said) -> None:
             said.findings.append(Finding(str(file), None, None, "", "ends the hub (SystemExit)"))
     except Exception as error:  # noqa: BLE001 - it is a program, and may raise anything
         line, column = _place(error, file)
-        message = f"{type(error).__name__}: {error}"
+        message = without_secrets(f"{type(error).__name__}: {error}{_elsewhere(error, file)}")
         said.findings.append(Finding(str(file), line, column, "", message))
 
 
@@ -109,8 +110,25 @@ def _place(error: Exception, file: Path) -> tuple[int | None, int | None]:
     return (lines[-1], 1) if lines else (None, None)
 
 
+def _elsewhere(error: Exception, file: Path) -> str:
+    """Where it happened, if in what the file calls or loads."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, SyntaxError) or _same(last.filename, file):
+        return ""
+    return f" ({last.filename}, line {last.lineno})"
+
+
 def _same(name: str, file: Path) -> bool:
     return Path(name).resolve() == file.resolve()
+
+
+def _without_secret_value(message: str) -> str:
+    """What JupyterHub says of a setting, which repeats the value that it does not take."""
+    setting = re.search(r"The '(\w+)' trait of .*?(, not )", message)
+    if setting and looks_secret(setting[1]):
+        return f"{message[: setting.start(2)]}, not what is there"
+    plain: str = without_secrets(message)
+    return plain
 
 
 class _Said(logging.Handler):
@@ -124,7 +142,7 @@ class _Said(logging.Handler):
         self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = " ".join(record.getMessage().split())
+        message = _without_secret_value(" ".join(record.getMessage().split()))
         error = record.levelno >= logging.ERROR
         severity: Any = "error" if error else "warning"
         self.findings.append(Finding(str(self._file), None, None, "", message, "", severity))

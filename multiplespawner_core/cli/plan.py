@@ -143,7 +143,7 @@ def _parts(option: Option, owner: Owner) -> dict[str, Any]:
             kwargs = _rendered(getattr(resolved, f"{key}_kwargs"), owner)
             parts[key] = {"class": _path(cls), "kwargs": kwargs}
     if resolved.template.hub_connect_url:
-        parts["hub_connect_url"] = resolved.template.hub_connect_url
+        parts["hub_connect_url"] = without_secrets(resolved.template.hub_connect_url)
     return parts
 
 

@@ -24,6 +24,7 @@ class LocalProvider(Provider):
         "zone": {"type": "string", "enum": ["a", "b"]},
         "size": {"type": "integer", "minimum": 1},
         "volumes": {"type": "array", "items": {"type": "string"}},
+        "password": {"type": "string", "minLength": 8},
     }
 
 
@@ -221,6 +222,10 @@ def test_a_deployment_goes_to_provider_and_child(resolved):
         (
             {"volumes": ["a", 1]},
             "1:48: bare_metal[0].volumes[1]: must be string, but is 1",
+        ),
+        (
+            {"password": "short"},
+            "1:43: bare_metal[0].password: must fit minLength 8, but is a secret that is not shown",
         ),
         ({"tunnels": "x"}, '1:42: bare_metal[0].tunnels: must be an int, but is "x"'),
         (

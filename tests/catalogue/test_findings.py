@@ -4,10 +4,12 @@ import pytest
 
 from multiplespawner_core.catalogue.findings import (
     Finding,
+    looks_secret,
     nearest,
     path_text,
     shown,
     suggestion,
+    without_secrets,
 )
 
 
@@ -40,7 +42,11 @@ def test_the_nearest_name_is_found_without_regard_to_case():
 
 
 @pytest.mark.parametrize(
-    "path", [("api_token",), ("environment", "DB_PASSWORD"), ("client_secret", 0), ("api-key",)]
+    "path",
+    [
+        *(("api_token",), ("environment", "DB_PASSWORD"), ("client_secret", 0), ("api-key",)),
+        *(("ansible_become_pass",), ("MYSQL_PWD",), ("passphrase",)),
+    ],
 )
 def test_a_secret_is_not_shown(path):
     assert shown("hunter2", path) == "a secret that is not shown"
@@ -49,3 +55,23 @@ def test_a_secret_is_not_shown(path):
 def test_a_long_value_is_shortened():
     assert shown("x" * 100) == '"' + "x" * 56 + "..."
     assert shown({"a": None}) == '{"a": null}'
+
+
+def test_secrets_within_texts_are_not_shown():
+    assert without_secrets("postgres://ada:hunter2@db:5432/x?a=b") == (
+        "postgres://ada:...@db:5432/x?a=b"
+    )
+    assert without_secrets("http://:a@b:c@proxy") == "http://:...@proxy"
+    assert without_secrets(["jupyter", "--ServerApp.token=hunter2", "--debug"]) == [
+        *("jupyter", "--ServerApp.token=...", "--debug"),
+    ]
+    assert without_secrets(
+        ("--password", "hunter2", {"token": "hunter2"}, "A_TOKEN=hunter2 x")
+    ) == [
+        *("--password", "...", {"token": "..."}, "A_TOKEN=... x"),
+    ]
+    for plain in ("http://10.0.0.1:8081/hub/api", "ada@example.org", "a=b", "ssh://ada@host", 3):
+        assert without_secrets(plain) == plain
+    assert not looks_secret("PWD")
+    assert not looks_secret("compass")
+    assert not looks_secret("pass_through")

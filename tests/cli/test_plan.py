@@ -298,7 +298,7 @@ def cloud(folder, monkeypatch):
                     "class": "Setter",
                     "options": {"host": "{server_public_ip}", "vault_password": "hidden"},
                 },
-                "hub_connect_url": "http://10.0.0.1:8081",
+                "hub_connect_url": "http://hub:hidden@10.0.0.1:8081",
             }
         ],
         deployments={
@@ -334,7 +334,7 @@ def test_every_part_is_named_and_none_is_at_work(cloud, plan):
     assert found["configurer"]["kwargs"] == {
         "options": {"host": "{server_public_ip}", "vault_password": "..."}
     }
-    assert found["hub_connect_url"] == "http://10.0.0.1:8081"
+    assert found["hub_connect_url"] == "http://hub:...@10.0.0.1:8081"
     assert (found["phases"]["open"], found["phases"]["configure"]) == (20, 40)
     assert found["storage"] == Storage.EPHEMERAL.value
     assert found["lifetime"] == "no end"

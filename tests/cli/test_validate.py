@@ -208,6 +208,29 @@ def test_a_file_that_loads_another(folder, validate):
     assert "c.MultipleSpawner.disabled_plugin: is no setting" in lines[0]
 
 
+def test_a_file_that_loads_a_broken_one(folder, validate):
+    (folder.path / "more.py").write_text("\nboom()")
+    folder.write("load_subconfig('more.py')")
+    _, lines = validate()
+    assert lines[0].startswith("jupyterhub_config.py:12:1: NameError: name 'boom' is not defined (")
+    assert lines[0].endswith("more.py, line 2)")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "c.JupyterHub.cookie_secret = ['hunter2']",
+        "raise RuntimeError('no answer from postgres://hub:hunter2@db')",
+    ],
+)
+def test_no_secret_is_shown_with_what_is_wrong(folder, validate, config):
+    folder.write(config)
+    status, lines = validate()
+    assert status == 1
+    assert "hunter2" not in "".join(lines)
+    assert ("cookie_secret" in lines[0]) or ("postgres://hub:...@db" in lines[0])
+
+
 def test_another_spawner(folder, validate):
     folder.write("c.JupyterHub.spawner_class = 'simple'\nc.MultipleSpawner.disabled_plugin = []")
     status, lines = validate()
