@@ -127,8 +127,7 @@ def _without_secret_value(message: str) -> str:
     setting = re.search(r"The '(\w+)' trait of .*?(, not )", message)
     if setting and looks_secret(setting[1]):
         return f"{message[: setting.start(2)]}, not what is there"
-    plain: str = without_secrets(message)
-    return plain
+    return str(without_secrets(message))
 
 
 class _Said(logging.Handler):

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from traitlets.config import Configurable
+from traitlets import HasTraits, TraitError
+from traitlets.config import Config, Configurable
+from traitlets.config.loader import DeferredConfig, LazyConfigValue
 
-from multiplespawner_core.catalogue.findings import Finding
+from multiplespawner_core.catalogue.findings import Finding, shown
 from multiplespawner_core.cli import hub_config, survey
 from multiplespawner_core.cli.hub_config import HubConfig
 from multiplespawner_core.cli.output import aside
@@ -27,7 +29,7 @@ from multiplespawner_core.plugins.discovery import Plugin, State
 from multiplespawner_core.resources.database import parse_url
 from multiplespawner_core.spawner.assembly import Assembly, assemble
 from multiplespawner_core.spawner.multiple import MultipleSpawner
-from multiplespawner_core.spawner.settings import unknown
+from multiplespawner_core.spawner.settings import Settings, section, unknown
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,33 @@ def _unknown(hub: HubConfig, seen: Survey, spawner: type[Any]) -> Iterator[Findi
                 known[base.__name__].update(cls.class_trait_names(config=True))
     for name in sorted(known):
         yield from unknown(hub.config, name, known[name])
+    # Providers have been made, and have said what they do not take.
+    providers = {cls for one in seen.site.resolution.templates for cls in one.providers.values()}
+    for cls in sorted({spawner, *used} - providers, key=lambda cls: cls.__qualname__):
+        yield from _of_wrong_kind(hub.config, cls)
+
+
+def _of_wrong_kind(config: Config, cls: type[Any]) -> Iterator[Finding]:
+    """Values that no instance of the class will take; those of ours `assemble` has read."""
+    own = Settings.class_trait_names(config=True)
+    try:
+        blank: Any = HasTraits.__new__(cls)  # with what a trait's check may look at
+    except Exception:  # noqa: BLE001 - whatever a plugin's class does
+        return
+    for base in cls.__mro__:
+        for name, value in section(config, base.__name__).items():
+            trait = cls.class_traits(config=True).get(name)
+            given = isinstance(value, (LazyConfigValue, DeferredConfig))  # what is added to
+            if trait is None or given or name in own or (value is None and trait.allow_none):
+                continue
+            try:
+                getattr(trait, "validate", lambda _, value: value)(blank, value)
+            except TraitError:
+                setting = f"c.{base.__name__}.{name}"
+                message = f"must be {trait.info()}, but is {shown(value, (name,))}"
+                yield Finding("", None, None, setting, message)
+            except Exception:  # noqa: BLE001, S112 - its check needs what only an instance has
+                continue
 
 
 def _of_restarts(hub: HubConfig) -> Iterator[Finding]:

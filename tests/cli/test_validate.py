@@ -231,6 +231,26 @@ def test_no_secret_is_shown_with_what_is_wrong(folder, validate, config):
     assert ("cookie_secret" in lines[0]) or ("postgres://hub:...@db" in lines[0])
 
 
+def test_values_that_a_setting_does_not_take(folder, validate):
+    folder.write("""
+c.MultipleSpawner.start_timeout = "soon"
+c.MultipleSpawner.environment = ["A=b"]
+c.Spawner.mem_limit = "2X"
+c.SimpleLocalProcessSpawner.home_dir_template = 4
+c.LocalProcessSpawner.popen_kwargs.update({"umask": 0o77})
+c.Spawner.cpu_limit = None
+c.Spawner.cmd = "jupyterhub-singleuser"
+""")
+    status, lines = validate()
+    assert status == 1
+    assert [line.removeprefix("jupyterhub_config.py: ") for line in lines[:-1]] == [
+        'c.MultipleSpawner.start_timeout: must be an int, but is "soon"',
+        'c.MultipleSpawner.environment: must be a dict, but is ["A=b"]',
+        'c.Spawner.mem_limit: must be an int, but is "2X"',
+        "c.SimpleLocalProcessSpawner.home_dir_template: must be a unicode string, but is 4",
+    ]
+
+
 def test_another_spawner(folder, validate):
     folder.write("c.JupyterHub.spawner_class = 'simple'\nc.MultipleSpawner.disabled_plugin = []")
     status, lines = validate()
