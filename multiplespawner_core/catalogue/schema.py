@@ -98,11 +98,12 @@ class FileSchemas:
 
 @dataclass(frozen=True)
 class _Known:
-    """A component whose class could be imported."""
+    """A component whose class could be imported, and what a file may set of it."""
 
     declared: Declared
     names: tuple[str, ...]
     cls: type[Any]
+    takes: Mapping[str, Schema]
 
     @property
     def definition(self) -> str:
@@ -142,11 +143,21 @@ class _Components:
         for declared, names in self._registry.components(kind, resource_type):
             component = declared.component
             try:
-                yield _Known(declared, names, self._registry.load(kind, component))
+                cls = self._registry.load(kind, component)
+                takes = _claims(cls) if kind is Kind.PROVIDER else _arguments(kind, cls)
             except ConfigurationError as error:
-                if component not in self._broken:
-                    self._broken.add(component)
-                    self.left_out.append(str(error))
+                self._leave_out(component, str(error))
+            except Exception as error:  # noqa: BLE001 - whatever a plugin's class does when asked
+                why = f"{type(error).__name__}: {error}"
+                what = f"{kind.value} {component.name!r}: {component.path}"
+                self._leave_out(component, f"{what} cannot say what it takes: {why}")
+            else:
+                yield _Known(declared, names, cls, takes)
+
+    def _leave_out(self, component: Component, why: str) -> None:
+        if component not in self._broken:
+            self._broken.add(component)
+            self.left_out.append(why)
 
 
 # -- templates ----------------------------------------------------------------------------------
@@ -158,10 +169,9 @@ def _templates(known: _Components) -> Schema:
         defs[kind.value] = _name(components)
         defs[f"{kind.value}:block"] = _block(kind, components)
         for component in components:
-            traits = _arguments(kind, component.cls)
             arguments = f"{component.definition}:kwargs"
-            defs[arguments] = _closed(traits)
-            defs[component.definition] = _of_class(kind, component, arguments, traits)
+            defs[arguments] = _closed(component.takes)
+            defs[component.definition] = _of_class(kind, component, arguments)
     return {
         "$schema": DIALECT,
         "title": "Spawner Template configuration of multiplespawner",
@@ -243,11 +253,9 @@ def _block(kind: Kind, components: Iterable[_Known]) -> Schema:
     }
 
 
-def _of_class(
-    kind: Kind, component: _Known, arguments: str, traits: Mapping[str, Schema]
-) -> Schema:
+def _of_class(kind: Kind, component: _Known, arguments: str) -> Schema:
     """A block with that class: further keys beside ``kwargs`` go to the class as well."""
-    model = _BLOCKS[kind]
+    model, traits = _BLOCKS[kind], component.takes
     fields: dict[str, Any] = {name: _ref(arguments, "properties", name) for name in traits}
     fields |= {"class": True, "kwargs": _ref(arguments)}
     if kind is Kind.SPAWNER and "args" in traits:
@@ -315,16 +323,15 @@ def _deployment(providers: list[_Known], traits: Mapping[str, Schema]) -> Schema
     named = one_of(*(_name([provider]) for provider in providers), _TEXT, _NULL)
     fields = {"name": _TEXT, "provider": named, **_restrictions()}
     cases: list[Schema] = []
-    claims = {provider.declared.component: _claims(provider.cls) for provider in providers}
     for provider in providers:
-        taken = {**traits, **claims[provider.declared.component]}
+        taken = {**traits, **provider.takes}
         cases.append(
             _when({"provider": {"pattern": provider.pattern, "type": "string"}}, _only(taken))
         )
     if providers:
         anywhere = {**traits}
-        for key in {key for claimed in claims.values() for key in claimed}:
-            every = [claimed.get(key, traits.get(key, NOTHING)) for claimed in claims.values()]
+        for key in {key for provider in providers for key in provider.takes}:
+            every = [one.takes.get(key, traits.get(key, NOTHING)) for one in providers]
             anywhere[key] = one_of(*every)
         absent = {
             "anyOf": [{"not": {"required": ["provider"]}}, {"properties": {"provider": _NULL}}]
@@ -351,7 +358,7 @@ def _child_traits(spawners: Iterable[_Known]) -> dict[str, Schema]:
     """What the traits of one child spawner or another take; which one starts it, templates say."""
     found: dict[str, list[Schema]] = {}
     for spawner in spawners:
-        for name, schema in properties(spawner.cls).items():
+        for name, schema in spawner.takes.items():
             schemas = found.setdefault(name, [])
             if schema not in schemas:
                 schemas.append(schema)

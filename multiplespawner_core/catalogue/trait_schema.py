@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -194,7 +195,7 @@ _UNBOUNDED = (None, float("inf"), float("-inf"))
 
 def _one_of_values(trait: Any) -> Schema:
     values = list(trait.values or ())
-    if not all(isinstance(value, (str, int, float, bool)) for value in values):
+    if not all(isinstance(value, (str, int, float, type(None))) for value in values):
         return {}
     # What is no text may be written as such.
     texts = [str(value) for value in values if not isinstance(value, str)]
@@ -209,6 +210,8 @@ def _list(trait: Any) -> Schema:
         schema["items"] = or_placeholder(items)
     if trait._minlen:  # noqa: SLF001
         schema["minItems"] = trait._minlen  # noqa: SLF001
+    if trait._maxlen < sys.maxsize:  # noqa: SLF001
+        schema["maxItems"] = trait._maxlen  # noqa: SLF001
     return schema
 
 

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jupyterhub.spawner import LocalProcessSpawner
+from traitlets import TraitType
 
 from multiplespawner_core.catalogue import Paths, load, resolve
 from multiplespawner_core.catalogue.limits import LEAST, MOST, QUANTITIES
 from multiplespawner_core.catalogue.schema import file_schemas
-from multiplespawner_core.contracts import RESOURCE_TYPES, Component, Kind
+from multiplespawner_core.contracts import RESOURCE_TYPES, Component, Kind, Provider
 from multiplespawner_core.plugins.discovery import Declared, Plugin
 from multiplespawner_core.plugins.registry import Registry
 
@@ -381,6 +382,31 @@ def test_what_cannot_be_imported_is_left_out_with_the_reason():
     assert reason.startswith("provider 'gone': fakes.components.Gone cannot be imported: ")
     document = [template(providers=["gone"])]
     assert complaints(Draft202012Validator(schemas.templates), document) == ["$[0].providers[0]"]
+
+
+class Odd(TraitType):
+    def default(self, obj=None):
+        raise RuntimeError("no default")
+
+
+def test_what_cannot_be_described_is_left_out_with_the_reason(monkeypatch):
+    module = ModuleType("odd")
+    module.Spawning = type("Spawning", (LocalProcessSpawner,), {"odd": Odd().tag(config=True)})
+    module.Providing = type("Providing", (Provider,), {"deployment_schema": None})
+    monkeypatch.setitem(sys.modules, "odd", module)
+    odd = (
+        Declared(Kind.SPAWNER, Component("odd", "odd:Spawning"), "fake 1.0"),
+        Declared(Kind.PROVIDER, Component("odd", "odd:Providing"), "fake 1.0"),
+    )
+    schemas = file_schemas(registry(Plugin("odd", "odd", "1.0", declared=odd)))
+    assert schemas.left_out == (
+        "spawner 'odd': odd.Spawning cannot say what it takes: RuntimeError: no default",
+        (
+            "provider 'odd': odd.Providing cannot say what it takes: AttributeError: 'NoneType' object"
+            " has no attribute 'items'"
+        ),
+    )
+    assert complaints(Draft202012Validator(schemas.templates), [template()]) == []
 
 
 def test_names_that_are_in_conflict_are_left_out():

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
-from traitlets import CInt, HasTraits, TraitError, Unicode, default
+from traitlets import CInt, Enum, HasTraits, List, TraitError, Unicode, default
 
 from multiplespawner_core.catalogue.coercion import coerce, settable_traits
 from multiplespawner_core.catalogue.placeholders import has_placeholder
@@ -133,6 +133,13 @@ def test_only_what_a_file_may_set_is_there():
 
 def test_what_casts_takes_anything():
     assert trait_schema(CInt()) == {}
+
+
+def test_an_enumeration_with_nothing_in_it_and_a_list_with_a_greatest_length():
+    for trait, wrong in ((Enum([None, "a"]), "b"), (List(maxlen=2), [1, 2, 3])):
+        for value in (None, "a", "None", [1, 2], wrong):
+            assert fits(trait_schema(trait), value) is taken(trait, value)
+        assert not fits(trait_schema(trait), wrong)
 
 
 def test_alternatives():
