@@ -26,6 +26,7 @@ from multiplespawner_core.contracts import (
     Provider,
     Starter,
 )
+from multiplespawner_core.planning.boundary import expect
 from multiplespawner_core.plugins.registry import Registry
 from multiplespawner_core.spawner.assembly import assemble
 
@@ -117,6 +118,8 @@ def _starters(registry: Registry) -> Iterator[Starter]:
         try:
             provider: type[Provider] = registry.load(Kind.PROVIDER, component)
             starter = provider.starter()
+            if starter is not None:
+                expect(starter, Starter, provider, "starter")
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises
             print(f"multiplespawner: left out: {component.name}: {error}", file=sys.stderr)
         else:

@@ -14,7 +14,8 @@ def expect(answer: Any, kind: type[T], plugin: object, method: str) -> T:
         TypeError: it is not; the message names class and method.
     """
     if not isinstance(answer, kind):
-        who = f"{type(plugin).__name__}.{method}"
+        cls = plugin if isinstance(plugin, type) else type(plugin)
+        who = f"{cls.__name__}.{method}"
         msg = f"{who} returned {answer!r:.200}, not {kind.__name__}"
         raise TypeError(msg)
     return answer

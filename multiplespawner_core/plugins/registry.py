@@ -223,6 +223,9 @@ def _import(kind: Kind, component: Component) -> type[Any]:
     if not (isinstance(loaded, type) and issubclass(loaded, base)):
         msg = f"{kind.value} {component.name!r}: {component.path} is not a {base.__name__}"
         raise BrokenComponent(msg)
+    if base is Provider and not isinstance(getattr(loaded, "deployment_schema", None), Mapping):
+        msg = f"{kind.value} {component.name!r}: {component.path}.deployment_schema is no mapping"
+        raise BrokenComponent(msg)
     if any(parent.__module__ == _OWN_MODULE for parent in loaded.__mro__):
         msg = f"{kind.value} {component.name!r}: a MultipleSpawner cannot be its own child"
         raise BrokenComponent(msg)

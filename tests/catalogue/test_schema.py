@@ -401,10 +401,7 @@ def test_what_cannot_be_described_is_left_out_with_the_reason(monkeypatch):
     schemas = file_schemas(registry(Plugin("odd", "odd", "1.0", declared=odd)))
     assert schemas.left_out == (
         "spawner 'odd': odd.Spawning cannot say what it takes: RuntimeError: no default",
-        (
-            "provider 'odd': odd.Providing cannot say what it takes: AttributeError: 'NoneType' object"
-            " has no attribute 'items'"
-        ),
+        "provider 'odd': odd.Providing.deployment_schema is no mapping",
     )
     assert complaints(Draft202012Validator(schemas.templates), [template()]) == []
 

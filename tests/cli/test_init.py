@@ -90,16 +90,21 @@ def test_what_each_installed_provider_says(empty, init, monkeypatch):
     assert str(place / "spawner_templates.yaml") in lines
 
 
-def test_a_provider_that_cannot_say_is_named(empty, init, monkeypatch):
-    def starter():
-        raise RuntimeError("no idea")
+def no_idea():
+    raise RuntimeError("no idea")
 
+
+@pytest.mark.parametrize(
+    ("starter", "why"),
+    [(no_idea, "no idea"), (dict, "RackProvider.starter returned {}, not Starter")],
+)
+def test_a_provider_that_cannot_say_is_named(empty, init, monkeypatch, starter, why):
     monkeypatch.setattr(assembly, "discover", lambda *_: (PLUGIN,))
     monkeypatch.setattr(RackProvider, "starter", starter)
     status, out, said = init("--directory", "here")
     assert (status, out) == (1, "")
     assert said == (
-        "multiplespawner: left out: rack: no idea\n"
+        f"multiplespawner: left out: rack: {why}\n"
         "multiplespawner: no plugin that is installed says how to start: pip install"
         " multiplespawner-local\n"
     )
