@@ -11,7 +11,7 @@ from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
 from traitlets import CInt, Enum, HasTraits, List, TraitError, Unicode, default
 
 from multiplespawner_core.catalogue.coercion import coerce, settable_traits
-from multiplespawner_core.catalogue.placeholders import has_placeholder
+from multiplespawner_core.catalogue.placeholders import has_placeholder, unknown_placeholders
 from multiplespawner_core.catalogue.trait_schema import (
     NOTHING,
     SHARED,
@@ -50,12 +50,12 @@ def taken(trait, value):
 
 
 def unsaid(value):
-    """Traitlets takes true for 1, and what a placeholder stands in is looked at when it is known:
-    more than a schema should say."""
+    """Traitlets takes true for 1, what a placeholder stands in is looked at when it is known, and
+    loading refuses unknown ones whatever their trait takes: more than a schema should say."""
     if isinstance(value, (list, dict)):
         items = value.values() if isinstance(value, dict) else value
         return has_placeholder(value) or any(map(unsaid, items))
-    return isinstance(value, bool)
+    return isinstance(value, bool) or bool(unknown_placeholders(value))
 
 
 @settings(max_examples=2000, deadline=None)
