@@ -31,7 +31,7 @@ def test_a_user_is_warned_and_extends_the_server(tidy_site, page, screenshot, se
     with page.context.expect_page() as opened:
         page.get_by_role("button", name="Extend…").click()
     home = opened.value
-    assert home.url == f"{hub.url}/hub/home"
+    assert home.url == f"{hub.url}/hub/home#multiplespawner-ends"
     home.get_by_role("button", name=re.compile("30 min")).click()
     expect(home.get_by_role("status")).to_contain_text("was moved by 30 min.")
     home.close()
@@ -51,4 +51,4 @@ def test_with_internal_ssl_the_server_asks_with_its_certificate(tidy_site):
     answer = hub.client.server_get("ada", ADDRESS)
     assert answer.status_code == 200, hub.tail()
     assert answer.json()["lifetime"] == lifetime(hub)
-    assert answer.json()["extend_url"] == "/hub/home"
+    assert answer.json()["extend_url"] == "/hub/home#multiplespawner-ends"

@@ -148,7 +148,8 @@ def home(environ: Mapping[str, str]) -> str:
     if not public:
         host, base = environ.get("JUPYTERHUB_HOST", ""), environ.get("JUPYTERHUB_BASE_URL") or "/"
         public = f"{host}{base.rstrip('/')}/hub/"
-    return f"{public.rstrip('/')}/home"
+    # What multiplespawner adds to that page is below its servers.
+    return f"{public.rstrip('/')}/home#multiplespawner-ends"
 
 
 def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext | None:

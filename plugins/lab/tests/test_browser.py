@@ -63,7 +63,7 @@ def test_the_end_comes_nearer(open_lab, page, screenshot):
 
     with page.context.expect_page() as opened:
         extend_button(page).click()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/hub/home", opened.value.url)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/hub/home#multiplespawner-ends", opened.value.url)
     assert opened.value.evaluate("window.opener") is None
     expect(warnings).to_have_count(0)
 

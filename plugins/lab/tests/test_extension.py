@@ -43,7 +43,7 @@ def test_it_answers_what_the_hub_says(running):
     assert found == {
         "lifetime": hub.answer,
         "warn_minutes": [10.5, 2],
-        "extend_url": "/hub/home",
+        "extend_url": "/hub/home#multiplespawner-ends",
         "ask_again": 300,
     }
     assert TOKEN not in answer.text

@@ -12,6 +12,8 @@ from lab_parts import TOKEN, in_minutes, said
 from multiplespawner_lab import hub as module
 from multiplespawner_lab.hub import FRESH, HubError, from_environment, home
 
+from multiplespawner_core.web.home import ANCHOR
+
 PATH = "/hub/api/multiplespawner/users/ada/server/lifetime"
 
 
@@ -196,7 +198,7 @@ def test_without_a_hub_nobody_is_asked(name):
     ],
 )
 def test_the_page_on_which_it_is_extended(changes, url):
-    assert home(environment(**changes)) == url
+    assert home(environment(**changes)) == f"{url}#{ANCHOR}"
 
 
 @pytest.fixture
