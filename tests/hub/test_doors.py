@@ -19,7 +19,7 @@ TELLS = """
 from tornado import web
 from multiplespawner_core.spawner.multiple import MultipleSpawner
 async def tell(self):
-    _, request, _ = await self._choose(self.user_options)
+    _, [(request, _), *_] = await self._choose(self.user_options)
     error = web.HTTPError(409, "%s", request.model_dump_json())
     error.jupyterhub_message = request.model_dump_json()
     raise error

@@ -93,7 +93,7 @@ class Doors:
             assert stored == told
             return told
         assert told is None
-        _, request, choice = stored
+        _, [(request, choice), *_] = stored
         assert choice in CHOICES
         return request
 
