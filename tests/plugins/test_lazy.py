@@ -35,6 +35,7 @@ def imported_by(code):
         "from multiplespawner_core import Component, Plugins, hookimpl",
         "from multiplespawner_core.plugins import registry",
         "import multiplespawner_local.plugin",
+        "import multiplespawner_core.testing.cloud.provider",
         DISCOVERING,
     ],
 )
