@@ -57,7 +57,7 @@ $(VENV)/.stamp-demo: $(UV) $(PROJECTS) $(DATA) constraints.txt
 
 $(VENV)/.stamp-dev: $(UV) $(PROJECTS) $(DATA) constraints.txt
 	$(STEP) "packages for development" \
-		$(UV) $(INSTALL) --python $(BIN)/python -e '.[demo]' $(PLUGINS) --group dev
+		$(UV) $(INSTALL) --python $(BIN)/python -e '.[demo,testing]' $(PLUGINS) --group dev
 	@touch $(VENV)/.stamp-demo $@
 
 # The same pins but for JupyterHub, and the oldest Python where there is one.
@@ -67,14 +67,14 @@ $(HUB5)/.stamp: $(VENV)/.stamp-dev
 	@sed 's/^jupyterhub==.*/jupyterhub==$(JUPYTERHUB5)/' constraints.txt > $(HUB5)/constraints.txt
 	$(STEP) "packages for JupyterHub $(JUPYTERHUB5)" \
 		$(UV) $(subst --constraint constraints.txt,--constraint $(HUB5)/constraints.txt,$(INSTALL)) \
-		--python $(HUB5)/bin/python -e '.[demo]' $(PLUGINS) --group test
+		--python $(HUB5)/bin/python -e '.[demo,testing]' $(PLUGINS) --group test
 	@touch $@
 
 .venv-py%/.stamp: $(VENV)/.stamp-dev
 	@rm -rf $(@D)
 	@$(UV) venv --quiet --python "$$($(BIN)/python scripts/find_python.py $*)" $(@D)
 	$(STEP) "packages for Python $*" \
-		$(UV) $(INSTALL) --python $(@D)/bin/python -e '.[demo]' $(PLUGINS) --group test
+		$(UV) $(INSTALL) --python $(@D)/bin/python -e '.[demo,testing]' $(PLUGINS) --group test
 	@touch $@
 
 # Of its own: other environments are tested without the peers that it is measured against.
@@ -126,6 +126,7 @@ docs: setup ## documentation, into docs/_build/html
 	$(STEP) "docs" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 unit: setup ## unit and property tests
+	@scripts/system_packages.sh sshd
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/unit.xml \
 		-m "not hub and not browser and not packages" $(PYTEST_ARGS)
 

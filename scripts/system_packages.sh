@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# system_packages.sh venv|chromium|node: make sure that what pip cannot install is there.
+# system_packages.sh venv|chromium|node|sshd: make sure that what pip cannot install is there.
 # As root on Debian and its relatives it is installed; elsewhere a message says what is missing.
 set -euo pipefail
 
@@ -22,8 +22,12 @@ node)
     if have node && have npm; then exit 0; fi
     packages="nodejs npm"
     ;;
+sshd)
+    if PATH=$PATH:/usr/sbin have sshd; then exit 0; fi
+    packages="openssh-server"
+    ;;
 *)
-    echo "usage: system_packages.sh venv [PYTHON] | chromium | node" >&2
+    echo "usage: system_packages.sh venv [PYTHON] | chromium | node | sshd" >&2
     exit 2
     ;;
 esac
