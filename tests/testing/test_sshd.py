@@ -205,9 +205,25 @@ async def test_one_that_was_killed_while_the_server_was_away_boots_again(machine
     one = await machine()
     first = await one.endpoint()
     server.kill()
-    processes.end(str(server.state / "machines" / one.handle.id))
+    mark = str(server.state / "machines" / one.handle.id)
+    processes.end(mark)
     server.start()
     assert await one.run("echo again", host_key=first.host_key) == "again"
+    assert (await one.endpoint()).port != first.port
+
+
+async def test_one_that_was_not_written_down_is_ended_before_there_is_another(machine, server):
+    """The server was killed just after it had started it."""
+    one = await machine()
+    first = await one.endpoint()
+    detached = await one.run(DETACH)
+    server.kill()
+    (server.state / "machines" / one.handle.id / "process.json").unlink()
+    server.start()
+    assert (await one.endpoint()).port != first.port
+    assert not alive(detached)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", first.port)
 
 
 def test_a_tree_that_forks_while_it_is_ended(tmp_path):

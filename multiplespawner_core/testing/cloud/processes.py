@@ -1,4 +1,7 @@
-"""Processes of a machine: those below its sshd, and those with its mark wherever they went."""
+"""Processes of a machine: those below its sshd, and those with its mark wherever they went.
+
+An sshd writes its title over its environment; it has the mark in its command line instead.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from pathlib import Path
 
 MARK = "MULTIPLESPAWNER_MACHINE"
 """In the environment of everything that runs on a machine: the machine's directory."""
+
+CONFIG = "sshd_config"
+"""In the machine's directory: what its sshd was started with."""
 
 _PROC = Path("/proc")
 _PAUSE = 0.02
@@ -30,7 +36,7 @@ def tree(mark: str, root: int | None = None) -> list[int]:
     """Everything below `root`, and what carries the mark, with what is below that."""
     parents: dict[int, int] = {}
     found = set() if root is None else {root}
-    entry = f"\0{MARK}={mark}\0".encode()
+    entry, config = f"\0{MARK}={mark}\0".encode(), f"{mark}/{CONFIG} ".encode()
     for path in _PROC.iterdir():
         if not path.name.isdecimal():
             continue
@@ -40,7 +46,9 @@ def tree(mark: str, root: int | None = None) -> list[int]:
             continue
         parents[pid] = seen[0]
         with contextlib.suppress(OSError):
-            if entry in b"\0" + (path / "environ").read_bytes() + b"\0":
+            marked = entry in b"\0" + (path / "environ").read_bytes() + b"\0"
+            line = (path / "cmdline").read_bytes().replace(b"\0", b" ") + b" "
+            if marked or config in line:
                 found.add(pid)
     grown = True
     while grown:
@@ -87,4 +95,4 @@ def _stat(pid: int) -> tuple[int, int] | None:
     return None if fields[0] in (b"Z", b"X") else (int(fields[1]), int(fields[19]))
 
 
-__all__ = ("MARK", "end", "is_same", "started", "tree")
+__all__ = ("CONFIG", "MARK", "end", "is_same", "started", "tree")

@@ -45,6 +45,9 @@ INSTALLATION_TAG = "multiplespawner-installation"
 OWNER_TAG = "multiplespawner-owner"
 DEADLINE_TAG = "multiplespawner-deadline"
 
+INTENT_VARIABLE = "MULTIPLESPAWNER_INTENT"
+"""In the environment of servers: the intent that they belong to."""
+
 _CHANGING = frozenset({"create", "terminate", "stop", "start", "tag", "delete_dependent"})
 
 _STATES = {
@@ -237,6 +240,9 @@ class CloudProvider(Provider):
     async def list_owned(self, installation_id: str, scope: Scope) -> Sequence[Owned]:
         self._block("list_owned")
         return await self._tagged(scope, INSTALLATION_TAG, installation_id)
+
+    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002
+        return {"environment": {INTENT_VARIABLE: intent.id}}
 
     async def extend(self, handle: Handle, deadline: datetime) -> None:
         self._block("extend")
@@ -476,6 +482,7 @@ __all__ = (
     "DEADLINE_TAG",
     "INSTALLATION_TAG",
     "INTENT_TAG",
+    "INTENT_VARIABLE",
     "OWNER_TAG",
     "CloudProvider",
     "ModelCloud",

@@ -149,6 +149,8 @@ class Admin(Handler):
             elif name == "settings":
                 cloud.settings = Settings.from_json(given, cloud.settings)
                 self.place.store.save_settings(cloud.settings)
+            elif name == "terminate":
+                cloud.terminate(given["id"])
             else:
                 raise HTTPError(404)
         except (TypeError, ValueError, KeyError) as error:

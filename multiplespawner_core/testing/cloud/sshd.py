@@ -117,10 +117,10 @@ class Machines:
         host_key = _furnish(directory, instance.user_data)
         port = _free_port()
         config = _CONFIG.format(port=port, host=HOST, directory=directory, mark=processes.MARK)
-        write(directory / "sshd_config", config)
+        write(directory / processes.CONFIG, config)
         with (directory / "sshd.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - the program that was looked for
-                [self._sshd, "-D", "-e", "-f", str(directory / "sshd_config")],
+                [self._sshd, "-D", "-e", "-f", str(directory / processes.CONFIG)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,91 @@
+"""A whole hub on the small cloud: servers run on machines, and go with them."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from harness.processes import wait_for
+from site_fixture import phases
+
+from multiplespawner_core.testing import COMPONENT_CLASSES
+from multiplespawner_core.testing.cloud import Fault, FaultKind, Settings
+from multiplespawner_core.testing.cloud.process import CloudProcess
+
+pytestmark = pytest.mark.hub
+
+(PROVIDER,), (AUTHENTICATOR,), (SPAWNER,) = COMPONENT_CLASSES.values()
+TEMPLATES = [
+    {
+        "name": "Small cloud",
+        "resource_type": "virtual_machine",
+        "providers": [PROVIDER],
+        "spawner": {"class": SPAWNER},
+        "authenticator": {"class": AUTHENTICATOR},
+    }
+]
+DEPLOYMENTS = {"virtual_machine": [{"name": "vm", "provider": PROVIDER, "image": "debian"}]}
+SETTINGS = Settings(lag=0.5, lost_answers=0, provisioning=(0.1, 0.3), terminating=(0.1, 0.3))
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    with CloudProcess(tmp_path, SETTINGS, machines="process", seed=3) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def hub(cloud, site):
+    config = f"""
+c.MultipleSpawner.component_classes = {json.dumps(COMPONENT_CLASSES)}
+c.SmallCloud.url = {cloud.url!r}
+c.SmallCloud.secret_file = {str(cloud.secret_file)!r}
+c.SmallCloud.list_grace = 1.0
+"""
+    return site(config, templates=TEMPLATES, deployments=DEPLOYMENTS)
+
+
+def machine_of(hub, user):
+    response = hub.client.server_get(user, "machine")
+    assert response.status_code == httpx.codes.OK
+    return response.json()
+
+
+@pytest.mark.essential
+def test_a_server_runs_on_a_machine_until_it_is_stopped(hub, cloud):
+    hub.client.start("ada")
+    (record,) = cloud.records()
+    said = machine_of(hub, "ada")
+    assert said["machine"].endswith(record.id)
+    assert said["intent"] == record.tags["multiplespawner-intent"]
+    assert record.tags["multiplespawner-owner"] == "ada"
+    hub.client.stop("ada")
+    wait_for(lambda: phases(hub) == ["closed"], "the ledger's row is closed", timeout=60)
+    assert cloud.meter().running == frozenset()
+
+
+def test_an_answer_that_was_lost_costs_nothing(hub, cloud):
+    cloud.add_fault(Fault(FaultKind.DROP, "create"))
+    hub.client.start("ada")
+    assert cloud.fired()["drop"] == 1
+    assert len(cloud.records()) == 1
+
+
+def test_the_hub_is_killed_and_the_server_goes_on(hub, cloud):
+    hub.client.start("ada")
+    before = machine_of(hub, "ada")
+    hub.kill()
+    hub.start()
+    assert machine_of(hub, "ada") == before
+    hub.client.stop("ada")
+    wait_for(lambda: phases(hub) == ["closed"], "the ledger's row is closed", timeout=60)
+    assert cloud.meter().running == frozenset()
+
+
+def test_a_machine_that_ends_takes_its_server_with_it(hub, cloud):
+    hub.client.start("ada")
+    (record,) = cloud.records()
+    cloud.terminate(record.id)
+    hub.client.wait_until_stopped("ada")
+    wait_for(lambda: phases(hub) == ["closed"], "the ledger's row is closed", timeout=60)
