@@ -194,6 +194,16 @@ class TestGone:
             assert state is not GONE
             lagging.after(0.1)
 
+    async def test_what_depends_on_it_is_not_shown_yet(self, lagging):
+        provider = lagging.provider()
+        made = await provider.create(intent(), KEYS)
+        part = lagging.cloud.record(made.id).dependents[0]
+        handle = Handle(part.id, NORTH, data={**made.data, "instance": made.id})
+        for _ in range(300):
+            with contextlib.suppress(Transient):
+                assert await state_of(provider, handle) is not GONE
+            lagging.after(0.1)
+
     async def test_terminated_while_young(self, lagging):
         provider = lagging.provider()
         handle = await provider.create(intent(), KEYS)
