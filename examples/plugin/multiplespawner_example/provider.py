@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,11 @@ class DirectoryProvider(ms.Provider):
         return ms.Capabilities(("bare_metal",), ms.MadeBy.CHILD, ms.IdempotentCreate.NAME)
 
     async def scopes(self) -> Sequence[ms.Scope]:
-        return [ms.Scope(self.component, "this machine")]
+        return [ms.Scope(self.component, platform.node())]
 
     async def offers(self, specification: ms.Specification) -> Sequence[ms.Offer]:
+        if specification.resource_type != "bare_metal":
+            raise ms.InvalidSpecification("Directories are on bare metal.")
         return [ms.Offer(scope, "directory") for scope in await self.scopes()]
 
     async def create(self, intent: ms.Intent, keys: ms.Keys) -> ms.Handle:
@@ -33,13 +36,16 @@ class DirectoryProvider(ms.Provider):
         return [one.handle for one in owned if one.intent_id == intent.id]
 
     async def describe(self, handle: ms.Handle) -> ms.Observation:
+        _require_here(handle.scope)
         there = (self.state_dir / handle.id).exists()
         return ms.Observation(ms.ResourceState.READY if there else ms.ResourceState.GONE)
 
     async def delete(self, handle: ms.Handle) -> None:
+        _require_here(handle.scope)
         await asyncio.to_thread(_end, handle.id, self.state_dir / handle.id)
 
     async def list_owned(self, installation_id: str, scope: ms.Scope) -> Sequence[ms.Owned]:
+        _require_here(scope)
         places = self.state_dir.iterdir() if installation_id == self.installation_id else ()
         handles = [ms.Handle(place.name, scope) for place in places]
         return [ms.Owned(one, one.id, ms.ResourceState.READY) for one in handles]
@@ -47,6 +53,12 @@ class DirectoryProvider(ms.Provider):
     def child_traits(self, intent: ms.Intent, handle: ms.Handle) -> Mapping[str, Any]:
         place = str(self.state_dir / handle.id)
         return {"home_dir_template": place, "environment": {MARK: handle.id}}
+
+
+def _require_here(scope: ms.Scope) -> None:
+    """What is not here may well be on the machine that is meant: this proves nothing."""
+    if scope.key != platform.node():
+        raise ms.Transient(f"This machine, {platform.node()}, cannot see {scope.key}.")
 
 
 def _end(intent_id: str, place: Path) -> None:
