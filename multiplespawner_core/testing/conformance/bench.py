@@ -61,6 +61,7 @@ class Bench:
         self._parts = parts
         self._hubs: dict[str, str] = {}
         self._providers: list[Provider] = []
+        self._intents: set[str] = set()
         self._made: dict[str, tuple[Provider, Handle]] = {}
         self._children: dict[str, Child] = {}
         self._keys: Keys | None = None
@@ -145,6 +146,7 @@ class Bench:
         free = [offer for offer in offers if offer.availability is Availability.AVAILABLE]
         self.require(free, f"nothing can be had for {self.case.specification}: {offers}")
         intent_id = uuid.uuid4().hex
+        self._intents.add(intent_id)
         return Intent(
             id=intent_id,
             token=f"{intent_id}-1",
@@ -294,7 +296,9 @@ class Bench:
         }
         for scope in {handle.scope for handle in handles.values()}:
             for owned in await self.listed(provider, scope):
-                handles.setdefault(owned.handle.id, owned.handle)
+                # A provider that is wrong may list what is somebody else's.
+                if owned.intent_id in self._intents:
+                    handles.setdefault(owned.handle.id, owned.handle)
         for handle in handles.values():
             await self.end(provider, handle)
         self._made = {key: made for key, made in self._made.items() if key not in handles}

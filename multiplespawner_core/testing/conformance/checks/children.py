@@ -49,7 +49,7 @@ class Children(Subject):
     async def test_what_the_child_made_is_seen(self, bench: Bench) -> None:
         provider = await bench.provider()
         if not bench.by_child(provider):
-            raise LeftOut("made_by is provider: the child makes nothing there")
+            raise LeftOut("made_by is provider: test_describe_until_ready takes its place")
         _, handle = await bench.run(provider)
         look = partial(bench.state, provider, handle)
         state = await bench.eventually(look, lambda seen: seen is ResourceState.READY)

@@ -27,9 +27,7 @@ _AT_ONCE = 4
 
 
 class Creating(Subject):
-    @check(
-        "Provider.create", "It returns as soon as there is an id, and never waits for readiness."
-    )
+    @check("Provider.create", "It returns as soon as there is an id and never waits for readiness.")
     async def test_create_does_not_wait(self, bench: Bench) -> None:
         provider = await bench.provider()
         if bench.by_child(provider):
@@ -121,8 +119,8 @@ class Creating(Subject):
     )
     async def test_another_token_makes_another(self, bench: Bench) -> None:
         provider = await bench.provider()
-        intent, first = await bench.make(provider)
-        other, second = await bench.make(provider)
+        intent, first = await bench.make(provider, "ada")
+        other, second = await bench.make(provider, "bob")
         bench.require(first.id != second.id, f"two intents both got {first.id}")
         await bench.end(provider, first)
         later = another_attempt(intent)
@@ -170,9 +168,8 @@ async def _require_one(
     found = {*(one.id for one in handles), *(h.id for h in await bench.found(provider, intent))}
     bench.require(len(found) == 1, f"one token led to {len(found)} resources: {sorted(found)}")
     listed = [o.handle.id for o in await bench.listed_of(provider, [intent], 1) if not o.dependent]
-    bench.require(
-        len(listed) == 1, f"one token led to {len(listed)} resources that are listed: {listed}"
-    )
+    # Whether it is listed at all is another check's question.
+    bench.require(len(listed) <= 1, f"one token led to what is listed as {listed}")
 
 
 __all__ = ("Creating",)

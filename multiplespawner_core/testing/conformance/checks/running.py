@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from multiplespawner_core.contracts import Handle, Intent, Provider, ProviderError
+from multiplespawner_core.contracts import Handle, Intent, Provider
 from multiplespawner_core.testing.conformance import planted, watchdog
 from multiplespawner_core.testing.conformance.bench import Bench
 from multiplespawner_core.testing.conformance.faults import during
@@ -132,12 +132,16 @@ async def _provoke(
         for name, call in calls.items():
             try:
                 await call()
-            except ProviderError as error:
-                chain: BaseException | None = error
-                while chain is not None:
-                    text = f"{chain} {chain!r}"
-                    places[f"{type(chain).__name__} of {name} while {fault}"] = text
-                    chain = chain.__cause__ or chain.__context__
+            except Exception as error:  # noqa: BLE001 - what it may raise is another check's question
+                kind = type(error).__name__
+                places[f"{kind} of {name} while {fault}"] = "".join(_chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """What a traceback in the log would show of it."""
+    while error is not None:
+        yield f"{error} {error!r}\n"
+        error = error.__cause__ or error.__context__
 
 
 def _methods(
