@@ -122,12 +122,12 @@ def run(case: Any, test: Callable[..., None], folder: Path) -> Outcome:
     except LeftOut as reason:
         return Outcome(left_out=str(reason))
     except ContractBroken as broken:
-        return Outcome(parts=tuple(parts), broken=broken)
+        return Outcome(parts=tuple(dict.fromkeys(parts)), broken=broken)
     except Exception as error:  # noqa: BLE001 - whatever comes out of a provider
         told = rule.broken(f"{type(error).__name__} was raised: {error}")
         told.__cause__ = error
-        return Outcome(parts=tuple(parts), broken=told)
-    return Outcome(parts=tuple(parts))
+        return Outcome(parts=tuple(dict.fromkeys(parts)), broken=told)
+    return Outcome(parts=tuple(dict.fromkeys(parts)))
 
 
 __all__ = ("ATTRIBUTE", "PROPERTY", "ContractBroken", "LeftOut", "Outcome", "Rule", "check", "run")
