@@ -25,24 +25,34 @@ def keys(folder: Path) -> Keys:
         private_key_file=str(folder / "client_key"),
         host_key_file=str(folder / "host_key"),
         host_public_key=host,
-        user_data={"write_files": [{"path": "/run/once", "content": f"once-{uuid.uuid4().hex}"}]},
+        user_data={"runcmd": [["echo", f"once-{uuid.uuid4().hex}"]]},
     )
 
 
 def secrets(keys: Keys, provider: Provider) -> set[str]:
     """What must not be seen: of the keys, and of the provider's settings."""
-    found = {
-        line
-        for path in (keys.private_key_file, keys.host_key_file)
-        if path is not None
-        for line in Path(path).read_text().splitlines()
-        if "KEY-----" not in line
-    }
-    found.update(_texts(keys.user_data))
+    found = set(_texts(keys.user_data))
+    for path in (keys.private_key_file, keys.host_key_file):
+        if path is not None:
+            found.update(_lines(Path(path)))
     for name, trait in provider.traits().items():
         if trait.metadata.get("secret") or looks_secret(name):
-            found.update(_texts(getattr(provider, name)))
-    return {text for text in found if len(text) >= _SHORTEST and not text.startswith("/run/")}
+            for text in _texts(getattr(provider, name)):
+                # The name of a file is no secret, what it holds is.
+                found.update(_lines(Path(text)) if _is_file(text) else [text])
+    return {text for text in found if len(text) >= _SHORTEST}
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False  # it cannot be the name of one
+
+
+def _lines(path: Path) -> list[str]:
+    """What a file of secrets holds, without the lines that say what kind they are."""
+    return [line for line in path.read_text().splitlines() if "KEY-----" not in line]
 
 
 def _texts(value: Any) -> Iterator[str]:

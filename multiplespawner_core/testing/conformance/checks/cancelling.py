@@ -32,9 +32,8 @@ class Cancelling(Subject):
     async def test_create_can_be_cancelled(self, bench: Bench) -> None:
         provider = await bench.provider()
         intent = await bench.wanted(provider)
-        creating = provider.create(intent, bench.keys)
-        waits, handle = await count(creating)
-        await bench.end(provider, handle)
+        waits = await _waits(bench, partial(provider.create, intent, bench.keys))
+        await bench.release(provider, intent)
         before = await inventory(self, bench, provider)
         intents = []
         for number, when in _points(waits):
@@ -65,7 +64,7 @@ class Cancelling(Subject):
         provider = await bench.provider()
         before = await inventory(self, bench, provider)
         _, handle = await bench.run(provider)
-        waits, _ = await count(provider.delete(handle))
+        waits = await _waits(bench, partial(provider.delete, handle))
         await bench.until_gone(provider, handle)
         for number, when in _points(waits):
             intent, handle = await bench.run(provider)

@@ -155,10 +155,12 @@ class Looking(Subject):
     @check("Provider.list_owned", "A list that breaks off raises: a part of it is no list.")
     async def test_list_is_never_partial(self, bench: Bench) -> None:
         provider = await bench.provider()
-        for i in range(self.many):
-            _, handle = await bench.make(provider, f"user-{i}")
+        made = [await bench.make(provider, f"user-{i}") for i in range(self.many)]
+        # So that there is more than a first part.
+        await bench.listed_of(provider, [intent for intent, _ in made], self.many)
+        scope = made[0][1].scope
         async with during(self.broken_list(provider)):
-            listing = partial(provider.list_owned, provider.installation_id, handle.scope)
+            listing = partial(provider.list_owned, provider.installation_id, scope)
             await require_refused(
                 bench, [("list_owned", listing)], ProviderError, "the list broke off"
             )
