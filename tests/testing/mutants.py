@@ -509,6 +509,14 @@ class DeletesInTwoSteps(Rack):
             machine.volume = False
 
 
+@fails("the_child_s_start_can_be_cancelled", says="was deleted and still is ready")
+class EndsOnlyWhatHasStarted(Place):
+    async def delete(self, handle):
+        machine = self.world.machines.get(handle.id)
+        if machine is None or machine.started or not machine.running:
+            await super().delete(handle)
+
+
 # --- what it does to its hub ---
 
 

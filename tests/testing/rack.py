@@ -53,6 +53,7 @@ class Machine:
     deleted: float | None = None
     volume: bool = True
     running: bool = False
+    started: bool = False
 
 
 class World:
@@ -256,7 +257,6 @@ class Place(Rack):
 class FakeChild:
     def __init__(self, machine):
         self.machine = machine
-        machine.running = True
 
     def poll(self):
         return None if self.machine.running else 0
@@ -286,7 +286,12 @@ class RackConformance(ProviderConformance):
         )
 
     async def start_child(self, provider, intent, handle):
-        return FakeChild(self.world.machines[handle.id])
+        await asyncio.sleep(0)
+        machine = self.world.machines[handle.id]
+        machine.running = True
+        await asyncio.sleep(0)
+        machine.started = True
+        return FakeChild(machine)
 
     async def sleep(self, seconds):
         await self.world.sleep(seconds)

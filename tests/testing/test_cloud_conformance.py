@@ -35,10 +35,13 @@ class CloudConformance(ProviderConformance):
     impossible = Specification("virtual_machine", cpu=1000)
     refusal = "unauthorized"
     cloud = None
+    notices = 0.0
 
-    @contextlib.contextmanager
-    def _while(self, fault):
+    @contextlib.asynccontextmanager
+    async def _while(self, fault):
         self.cloud.add_fault(fault)
+        # What the server does at the first look after that it does from then on.
+        await asyncio.sleep(self.notices)
         try:
             yield
         finally:
@@ -92,6 +95,7 @@ class TestModelCloud(CloudConformance):
 
 class TestSmallCloud(CloudConformance):
     provider = SmallCloud
+    notices = 0.3
 
     @pytest.fixture(autouse=True)
     def _server(self, tmp_path):

@@ -186,6 +186,10 @@ class Bench:
         if self.by_child(provider) and intent.id not in self._children:
             self._children[intent.id] = await self.case.start_child(provider, intent, handle)
 
+    def adopt(self, intent: Intent, child: Child) -> None:
+        """A child that was started elsewhere; it is ended with the rest."""
+        self._children[intent.id] = child
+
     async def child_runs(self, intent: Intent) -> bool | None:
         """None without a child."""
         child = self._children.get(intent.id)

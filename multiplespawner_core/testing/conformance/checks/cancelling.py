@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from multiplespawner_core.contracts import IdempotentCreate, Intent, Provider, ResourceState
-from multiplespawner_core.testing.conformance.bench import Bench
+from multiplespawner_core.testing.conformance.bench import Bench, settle
 from multiplespawner_core.testing.conformance.checks.deleting import inventory, require_nothing
-from multiplespawner_core.testing.conformance.rules import check
+from multiplespawner_core.testing.conformance.rules import LeftOut, check
 from multiplespawner_core.testing.conformance.stepping import When, cancel_at, count
 from multiplespawner_core.testing.conformance.subject import Subject
 
@@ -76,6 +76,32 @@ class Cancelling(Subject):
         await self.sleep(_SETTLED)
         left = await inventory(self, bench, provider) - before
         bench.require(not left, f"after it was cancelled, this was left behind: {sorted(left)}")
+
+    @check(
+        "Provider.delete",
+        "Where the child makes what runs, the child's start may be cancelled at any await: whatever"
+        " it had begun ends with the resource.",
+    )
+    async def test_the_child_s_start_can_be_cancelled(self, bench: Bench) -> None:
+        provider = await bench.provider()
+        if not bench.by_child(provider):
+            raise LeftOut("made_by is provider: its resource is there before the child's start")
+        intent, handle = await bench.make(provider)
+        waits, child = await count(settle(self.start_child(provider, intent, handle)))
+        bench.adopt(intent, child)
+        await bench.end(provider, handle)
+        made = [(intent, handle)]
+        for number, when in _points(waits):
+            intent, handle = await bench.make(provider)
+            made.append((intent, handle))
+            start = settle(self.start_child(provider, intent, handle))
+            await cancel_at(start, number, when, self.patience)
+            await bench.end(provider, handle)
+        await self.sleep(_SETTLED)
+        await require_nothing(bench, provider, *(intent for intent, _ in made))
+        for _, handle in made:
+            state = await bench.state(provider, handle)
+            bench.require(state is ResourceState.GONE, f"what was gone is {state.value} now")
 
     @check(
         "Provider",
