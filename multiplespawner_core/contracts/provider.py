@@ -55,7 +55,10 @@ class Provider(Plugin):
 
     @abstractmethod
     async def scopes(self) -> Sequence[Scope]:
-        """The scopes that the configuration reaches."""
+        """The scopes that the configuration reaches, the same after every restart.
+
+        Asked about a scope that it cannot look into, such as another machine, every method raises.
+        """
 
     @abstractmethod
     async def offers(self, specification: Specification) -> Sequence[Offer]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from testing.rack import Place, Rack, RackConformance
 
 import multiplespawner_core
 from multiplespawner_core.testing.conformance import checks
-from multiplespawner_core.testing.conformance.rules import run
+from multiplespawner_core.testing.conformance.rules import Rule, run
 
 pytest_plugins = ["pytester"]
 
@@ -75,6 +78,23 @@ def test_every_rule_is_written_somewhere(name):
     assert thing.__doc__
     assert rule.name == test.__name__ == name
     assert test.__doc__ == rule.text
+
+
+def test_every_check_is_in_the_documentation():
+    page = (PROJECT / "docs" / "conformance.md").read_text()
+    shown = re.findall(r"^\| `(test_\w+)` \| `([\w.]+)` \| (.+) \|$", page, re.MULTILINE)
+    rules = {rule for rule, _ in checks(RackConformance).values()}
+    assert {Rule(*row) for row in shown} == rules
+    assert len(shown) == len(rules)
+
+
+def test_nothing_is_imported_before_it_is_used():
+    names = ("pytest", "jupyterhub", "multiplespawner_core.testing.conformance")
+    code = (
+        f"import sys, multiplespawner_core.testing; print([n for n in {names} if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_every_check_has_a_provider_that_it_tells():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import logging
@@ -82,7 +81,6 @@ class Running(Subject):
         if not self.plugin:
             raise LeftOut("the module of the entry point is not named: plugin = ...")
         provider = type(await bench.provider())
-        importlib.import_module(self.plugin)  # that it is there at all
         names = [*self.sdk, *_NEVER]
         if provider.__module__ != self.plugin:
             names.append(provider.__module__)
