@@ -7,10 +7,13 @@ losses. Everything that the cloud holds can be read with `Cloud.records`, as no 
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import heapq
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,9 +111,13 @@ class Cloud:
         self._rng = rng
         self._instances = {record.id: record for record in records}
         self._numbers = len(self._instances)
+        self._order: list[tuple[float, str]] = []
         self._tokens: dict[str, list[Instance]] = {}
+        self._parts: dict[str, Instance] = {}
+        self._pending: list[tuple[float, str]] = []
         for instance in sorted(self._instances.values(), key=_order):
-            self._tokens.setdefault(instance.token, []).append(instance)
+            self._index(instance)
+            self._await(instance)
         self._live = {one.id for one in self._instances.values() if not one.gone}
         self._allowance = float(self.settings.burst)
         self._allowed_at = clock()
@@ -169,21 +176,21 @@ class Cloud:
     def advance(self) -> None:
         """Bring everything to the present; every call does so first."""
         now = self.now
-        for instance_id in list(self._live):
-            instance = self._instances[instance_id]
-            while instance.due is not None and instance.due[0] <= now:
-                self._enter(instance, *instance.due)
-            if instance.address_due is not None and instance.address_due <= now:
-                # Numbered apart from one another, in the block that is kept for examples.
-                host = f"192.0.2.{int(hashlib.sha256(instance_id.encode()).hexdigest(), 16) % 254}"
-                instance.address = Address(host, 22, instance.address_due)
-                instance.address_due = None
-                self.changed.add(instance_id)
-            for one in instance.dependents:
-                if one.due is not None and one.due <= now:
-                    self._delete(instance, one, one.due)
-            if instance.gone:
-                self._live.discard(instance_id)
+        while self._pending and self._pending[0][0] <= now:
+            self._advance(self._instances[heapq.heappop(self._pending)[1]], now)
+
+    def _advance(self, instance: Instance, now: float) -> None:
+        while instance.due is not None and instance.due[0] <= now:
+            self._enter(instance, *instance.due)
+        if instance.address_due is not None and instance.address_due <= now:
+            # In a block that is kept for examples.
+            host = f"192.0.2.{zlib.crc32(instance.id.encode()) % 254 + 1}"
+            instance.address = Address(host, 22, instance.address_due)
+            instance.address_due = None
+            self.changed.add(instance.id)
+        for one in instance.dependents:
+            if one.due is not None and one.due <= now:
+                self._delete(instance, one, one.due)
 
     # --- what clients do ---
 
@@ -254,15 +261,13 @@ class Cloud:
 
     def _list(self, call: Call) -> Mapping[str, Any]:
         name = call.arguments.get("name")
-        found = [
-            (_order(one), shown)
-            for one in self._instances.values()
-            if one.scope == call.scope
-            and name in (None, one.name)
-            and self._is_retained(one)
-            and (shown := self._shown(one, self._view()))
-        ]
-        return self._paged("instances", found, call)
+        return self._paged("instances", call, lambda one: self._listed(one, name), self._order)
+
+    def _listed(self, instance: Instance, name: str | None) -> list[dict[str, Any]]:
+        if name not in (None, instance.name) or not self._is_retained(instance):
+            return []
+        shown = self._shown(instance, self._view())
+        return [] if shown is None else [shown]
 
     def _terminate(self, call: Call) -> Mapping[str, Any]:
         self.terminate(self._find(call).id)
@@ -297,24 +302,29 @@ class Cloud:
 
     def _list_dependents(self, call: Call) -> Mapping[str, Any]:
         wanted = call.arguments.get("instance")
-        found = []
-        for instance in self._instances.values():
-            if instance.scope != call.scope or wanted not in (None, instance.id):
-                continue
-            for one in instance.dependents:
-                state = one.history.at(self._view())
-                if state in (Presence.ATTACHED, Presence.LEFT):
-                    found.append(((*_order(instance), one.id), _dependent(one, instance, state)))
-        return self._paged("dependents", found, call)
+        if wanted is None:
+            return self._paged("dependents", call, self._dependents, self._order)
+        instance = self._instances.get(str(wanted))
+        among = [] if instance is None else [_order(instance)]
+        return self._paged("dependents", call, self._dependents, among)
+
+    def _dependents(self, instance: Instance) -> list[dict[str, Any]]:
+        seen = [(one, one.history.at(self._view())) for one in instance.dependents]
+        return [
+            _dependent(one, instance, state)
+            for one, state in seen
+            if state in (Presence.ATTACHED, Presence.LEFT)
+        ]
 
     def _delete_dependent(self, call: Call) -> Mapping[str, Any]:
-        wanted = call.arguments.get("id")
-        for instance in self._instances.values():
-            for one in instance.dependents:
-                if one.id == wanted and instance.scope == call.scope:
-                    self._delete(instance, one, self.now)
-                    return {}
-        raise RefusedError("not_found")
+        wanted = str(call.arguments.get("id"))
+        instance = self._parts.get(wanted)
+        if instance is None or instance.scope != call.scope:
+            raise RefusedError("not_found")
+        for one in instance.dependents:
+            if one.id == wanted:
+                self._delete(instance, one, self.now)
+        return {}
 
     def _shapes(self, call: Call) -> Mapping[str, Any]:
         shapes = []
@@ -378,10 +388,15 @@ class Cloud:
             doomed=doomed,
         )
         self._instances[instance.id] = instance
-        self._tokens.setdefault(token, []).append(instance)
         self._live.add(instance.id)
         self._enter(instance, now, State.PROVISIONING)
+        self._index(instance)
         return instance
+
+    def _index(self, instance: Instance) -> None:
+        bisect.insort(self._order, _order(instance))
+        self._tokens.setdefault(instance.token, []).append(instance)
+        self._parts.update((one.id, instance) for one in instance.dependents)
 
     def _enter(self, instance: Instance, when: float, state: State) -> None:
         """Enter a state, and see to what follows from it."""
@@ -403,6 +418,7 @@ class Cloud:
             instance.address_due = when + self._draw(settings.address_delay)
         elif state is State.TERMINATED:
             self._part(instance, when)
+        self._await(instance)
         self.changed.add(instance.id)
 
     def _part(self, instance: Instance, when: float) -> None:
@@ -414,6 +430,14 @@ class Cloud:
             if not instance.strands:
                 one.due = when + self._draw(self.settings.dependents_delay)
 
+    def _await(self, instance: Instance) -> None:
+        """Have `advance` look at it when its next change is due."""
+        dues = [instance.address_due, *(one.due for one in instance.dependents)]
+        dues.append(instance.due[0] if instance.due else None)
+        for due in dues:
+            if due is not None:
+                heapq.heappush(self._pending, (due, instance.id))
+
     def _delete(self, instance: Instance, one: Dependent, when: float) -> None:
         if instance.state is not State.TERMINATED:
             raise RefusedError("state", "It is attached to an instance.")
@@ -421,6 +445,8 @@ class Cloud:
             one.history.add(when, Presence.DELETED.value)
             self.changed.add(instance.id)
         one.due = None
+        if instance.gone:
+            self._live.discard(instance.id)
 
     def _find(self, call: Call) -> Instance:
         instance = self._instances.get(str(call.arguments.get("id")))
@@ -454,20 +480,26 @@ class Cloud:
         }
 
     def _paged(
-        self, name: str, found: list[tuple[Any, dict[str, Any]]], call: Call
+        self,
+        name: str,
+        call: Call,
+        show: Callable[[Instance], list[dict[str, Any]]],
+        order: Sequence[tuple[float, str]],
     ) -> Mapping[str, Any]:
-        """One page, in the order in which things were made."""
+        """One page: whole instances, in the order in which they were made, until it is full."""
         mark = call.arguments.get("page")
         if mark is None and self.settings.empty_first_page:
             return {name: [], "next": ""}
-        # A thing that becomes visible late, before the mark, is not seen in this list any more.
-        rest = sorted(item for item in found if not mark or list(item[0]) > json.loads(mark))
-        page = rest[: self.settings.page]
-        more = len(rest) > len(page)
-        return {
-            name: [shown for _, shown in page],
-            "next": json.dumps(list(page[-1][0])) if more else None,
-        }
+        # What becomes visible late, before the mark, is not seen in this list any more.
+        start = bisect.bisect_right(order, tuple(json.loads(mark))) if mark else 0
+        found: list[dict[str, Any]] = []
+        for place in range(start, len(order)):
+            if len(found) >= self.settings.page:
+                return {name: found, "next": json.dumps(list(order[place - 1]))}
+            instance = self._instances[order[place][1]]
+            if instance.scope == call.scope:
+                found += show(instance)
+        return {name: found, "next": None}
 
     def _view(self) -> float:
         """The time as of which something is seen."""

@@ -48,7 +48,7 @@ class Settings:
             each read: two reads in a row may go back in time. 0 turns it off.
         lost_answers: the share of answers that never arrive, though the request was accepted.
             0 turns it off.
-        page: things on a page of a list.
+        page: things with which a page of a list is full.
         empty_first_page: every list begins with a page that holds nothing but the next one's mark.
         token_validity: seconds for which a token stands for the instance that it made.
         retention: seconds for which a terminated instance can still be read.
