@@ -21,6 +21,7 @@ from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.selection.endings import on_end
 from multiplespawner_core.selection.request import Request
 from multiplespawner_core.spawner.settings import Settings
+from multiplespawner_core.testing.cloud.client import SmallCloud
 from multiplespawner_core.web.lifetime import Lifetime
 
 DOCS = PROJECT / "docs"
@@ -31,6 +32,7 @@ CLASSES = {
     "LocalProvider": LocalProvider,
     "MultipleSpawner": MultipleSpawner,
     "MultipleSpawnerLab": MultipleSpawnerLab,
+    "SmallCloud": SmallCloud,
 }
 
 

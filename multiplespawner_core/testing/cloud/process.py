@@ -107,6 +107,7 @@ class CloudProcess:
         self._admin("POST", "faults", fault.to_json())
 
     def clear_faults(self) -> None:
+        """Disarm all of them; what has hit stays counted."""
         self._admin("DELETE", "faults")
 
     def fired(self) -> dict[str, int]:
