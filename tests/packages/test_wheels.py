@@ -35,6 +35,9 @@ DISTRIBUTIONS = [metadata(project)["name"] for project in PROJECTS]
 # Installed where notebooks run, and no plugin of the hub's.
 LAB = "multiplespawner-lab"
 
+# What imports something that only an extra brings.
+OF_EXTRAS = {"testing": ["multiplespawner_core.testing.machines"]}
+
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 REPORT = """
@@ -45,7 +48,8 @@ name = sys.argv[1].replace("-", "_")
 package = importlib.import_module(name)
 modules = [m.name for m in pkgutil.walk_packages(package.__path__, name + ".")]
 for module in modules:
-    importlib.import_module(module)
+    if not module.endswith(".__main__") and module not in sys.argv[2:]:
+        importlib.import_module(module)
 entry_points = distribution(sys.argv[1]).entry_points
 print(json.dumps({
     "file": package.__file__,
@@ -91,7 +95,7 @@ def installed(wheels, tmp_path_factory):
 
     def install(name: str) -> Path:
         if name not in made:
-            place = tmp_path_factory.mktemp(name)
+            place = tmp_path_factory.mktemp(re.sub(r"\W", "-", name))
             venv = place / "venv"
             run(UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=place)
             run(
@@ -107,13 +111,21 @@ def installed(wheels, tmp_path_factory):
 
 def report(binaries: Path, name: str, cwd: Path) -> dict:
     # -I: neither the current folder nor the user's packages are on the path.
-    output = run(binaries / "python", "-I", "-c", REPORT, name, cwd=cwd)
+    late = [module for modules in OF_EXTRAS.values() for module in modules]
+    output = run(binaries / "python", "-I", "-c", REPORT, name, *late, cwd=cwd)
     return json.loads(output.splitlines()[-1])
 
 
 def test_one_wheel_for_each_distribution(wheels):
     built = sorted(wheel.name.split("-")[0] for wheel in wheels.glob("*.whl"))
     assert built == sorted(name.replace("-", "_") for name in DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize("extra", OF_EXTRAS)
+def test_an_extra_brings_what_its_modules_import(installed, extra, tmp_path):
+    binaries = installed(f"{DISTRIBUTIONS[0]}[{extra}]")
+    for module in OF_EXTRAS[extra]:
+        run(binaries / "python", "-I", "-c", f"import {module}", cwd=tmp_path)
 
 
 def _between(file: Path, package: Path) -> list[Path]:
