@@ -270,6 +270,15 @@ class TestFaults:
         site.ask("terminate", id=vm)
         assert site.state(vm) == "TERMINATING"
 
+    def test_only_what_it_can_happen_to_is_hit(self, site):
+        site.cloud.add_fault(Fault(FaultKind.IGNORE))
+        vm = site.id_of()
+        assert site.list()[0]["id"] == vm
+        assert site.cloud.faults.fired["ignore"] == 0
+        site.ask("terminate", id=vm)
+        assert site.cloud.faults.fired["ignore"] == 1
+        assert site.state(vm) == "PROVISIONING"
+
     def test_down(self, site):
         call = Call("list", "north")
         assert not site.cloud.is_down(call)

@@ -29,6 +29,15 @@ class FaultKind(str, enum.Enum):
     DOWN = "down"
 
 
+_ONLY: Mapping[FaultKind, frozenset[str]] = {
+    FaultKind.TWICE: frozenset({"create"}),
+    FaultKind.FAIL_LATER: frozenset({"create"}),
+    FaultKind.IGNORE: frozenset({"terminate", "stop", "start", "tag", "delete_dependent"}),
+    FaultKind.STRAND: frozenset({"terminate"}),
+}
+"""The only methods that faults of these kinds hit, whichever they name."""
+
+
 @dataclass
 class Fault:
     """One fault, and which calls it hits.
@@ -145,6 +154,7 @@ class Faults:
 def _selects(fault: Fault, method: str, scope: str, arguments: Mapping[str, Any]) -> bool:
     return (
         fault.method in ("*", method)
+        and method in _ONLY.get(fault.kind, (method,))
         and fault.scope in ("*", scope)
         and (fault.when is None or fault.when(arguments))
     )
