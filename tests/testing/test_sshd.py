@@ -226,6 +226,31 @@ async def test_one_that_was_not_written_down_is_ended_before_there_is_another(ma
         await asyncio.open_connection("127.0.0.1", first.port)
 
 
+STARTER = """
+import sys
+from pathlib import Path
+from multiplespawner_core.testing.cloud.process import CloudProcess
+cloud = CloudProcess(Path(sys.argv[1]), machines="process")
+cloud.start()
+print(cloud.url, cloud.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_it_ends_with_who_started_it(tmp_path):
+    """Even one that is killed leaves nothing behind."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path)], **pipes) as starter:
+        _, pid = starter.stdout.readline().split()
+        assert alive(pid)
+        starter.kill()
+    deadline = time.monotonic() + 30
+    while alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert marked(tmp_path) == []
+
+
 def test_a_tree_that_forks_while_it_is_ended(tmp_path):
     mark = str(tmp_path)
     forking = """if True:

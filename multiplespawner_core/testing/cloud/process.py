@@ -26,6 +26,8 @@ _TIMEOUT = 60.0
 class CloudProcess:
     """A server of its own process; as context manager it is stopped at the end.
 
+    It also ends, and its machines with it, when the process that started it dies.
+
     Its methods block, for some milliseconds: call them from a thread where that matters.
 
     Args:
@@ -48,7 +50,7 @@ class CloudProcess:
         self.log_file = directory / "server.log"
         self._settings = directory / "settings.json"
         self._settings.write_text(json.dumps((settings or Settings()).to_json()), "utf-8")
-        self._options = ["--machines", machines]
+        self._options = ["--machines", machines, "--while-stdin"]
         if seed is not None:
             self._options += ["--seed", str(seed)]
         self._process: subprocess.Popen[str] | None = None
@@ -74,7 +76,7 @@ class CloudProcess:
             command += ["--settings", str(self._settings)]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None  # noqa: S101 - as said above
         line = self._process.stdout.readline()
@@ -152,8 +154,9 @@ class CloudProcess:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            assert process.stdout is not None  # noqa: S101 - as it was started
-            process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None  # noqa: S101 - as it was started
+                pipe.close()
 
 
 __all__ = ("CloudProcess",)

@@ -19,6 +19,7 @@ import secrets
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -252,12 +253,14 @@ def read_secret(path: Path) -> str:
     return path.read_text("utf-8").strip()
 
 
-async def serve(place: Place, port: int) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def serve(place: Place, port: int, *, while_stdin: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, or until the other end of standard input is closed."""
     server = Server(place, port)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.close)
+    if while_stdin:
+        loop.add_reader(sys.stdin.fileno(), server.close)
     await server.run()
 
 
@@ -274,6 +277,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         choices=("none", "process"),
         default="none",
         help="process: each instance that runs is an OpenSSH server with a port of its own",
+    )
+    parser.add_argument(
+        "--while-stdin",
+        action="store_true",
+        help="end when standard input is closed, as it is when the process that started this dies",
     )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO)
@@ -294,7 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cloud.own_addresses = False
         machines = Machines(store.directory / "machines")
         machines.take_up(cloud)
-    asyncio.run(serve(Place(cloud, store, read_secret(given.secret_file), machines), given.port))
+    place = Place(cloud, store, read_secret(given.secret_file), machines)
+    asyncio.run(serve(place, given.port, while_stdin=given.while_stdin))
 
 
 __all__ = ("Place", "Server", "main", "read_secret", "serve")
