@@ -131,10 +131,12 @@ unit: setup ## unit and property tests
 		-m "not hub and not browser and not packages" $(PYTEST_ARGS)
 
 hub: setup $(NODE_PROXY) ## tests against real JupyterHubs
+	@scripts/system_packages.sh sshd
 	$(STEP) "hub tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/hub.xml \
 		-m "hub and not browser and not packages" $(PYTEST_ARGS)
 
 hub5: $(HUB5)/.stamp $(NODE_PROXY) ## the essential ones against JupyterHub 5
+	@scripts/system_packages.sh sshd
 	$(STEP) "hub tests on JupyterHub $(JUPYTERHUB5)" $(HUB5)/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/hub5.xml -m "essential and not browser" $(PYTEST_ARGS)
 
