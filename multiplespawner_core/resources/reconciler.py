@@ -186,8 +186,12 @@ class Reconciler:
         return [one for one in things if one.state is not ResourceState.GONE]
 
     def _absent(self, reach: Reach, owned: Sequence[Owned]) -> list[Resource]:
-        """Running servers that the list lacks. It may lag: it is a reason to ask, no evidence."""
-        present = {one.intent_id for one in owned if not one.dependent}
+        """Running servers that the list does not show as ready.
+
+        It may lag, and where the child makes the thing it may show a mere reservation: that is a
+        reason to ask, no evidence.
+        """
+        present = {one.intent_id for one in owned if one.state is ResourceState.READY}
         return [resource for resource in self._running_in(reach) if resource.id not in present]
 
     def _running_in(self, reach: Reach) -> list[Resource]:

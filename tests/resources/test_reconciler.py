@@ -163,6 +163,20 @@ async def test_a_server_whose_resource_is_gone_ends_and_jupyterhub_hears_of_it(h
     assert resource.poll() == 1
 
 
+async def test_a_reservation_is_no_server(hub):
+    """Where the child made the thing, its place is still listed once it is gone."""
+    resource = await hub.running()
+    reserved = Owned(resource.record.handle, resource.id, ResourceState.PENDING)
+
+    async def reserved_only(installation_id, scope):
+        return [reserved]
+
+    hub.provider.list_owned = reserved_only
+    assert (await sweep(hub)).scopes[0].ended == ()
+    hub.cloud.clear()
+    assert (await sweep(hub)).scopes[0].ended == (resource.id,)
+
+
 async def test_a_delete_that_fails_is_tried_again_by_the_next_sweep(hub):
     resource = await hub.running()
     hub.cloud["vm-extra"] = (resource.id, "", READY)
