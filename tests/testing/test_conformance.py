@@ -105,7 +105,7 @@ def test_every_check_has_a_provider_that_it_tells():
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("import fake_sdk", "importing eager imports fake_sdk"),
+        ("import fake_client", "importing eager imports fake_client"),
         ("import jupyterhub", "importing eager imports jupyterhub"),
         ("import testing.rack", "importing eager imports testing.rack"),
         ("import sys; sys.exit(3)", "cannot be imported"),
@@ -113,10 +113,10 @@ def test_every_check_has_a_provider_that_it_tells():
     ],
 )
 def test_an_eager_plugin_is_told(source, says, tmp_path, monkeypatch):
-    (tmp_path / "fake_sdk.py").touch()
+    (tmp_path / "fake_client.py").touch()
     (tmp_path / "eager.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    case = case_of(Rack, plugin="eager", sdk=("fake_sdk",))
+    case = case_of(Rack, plugin="eager", sdk=("fake_client",))
     outcome = run(case(), case.test_import_is_lazy, tmp_path)
     assert (outcome.left_out, outcome.parts) == ("", ())
     assert says in str(outcome.broken or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -215,7 +215,7 @@ class LocalProvider(Provider):
         ended = await self._in_thread(_end, groups)
         # Nothing can enter the groups any more; what was not in them has the mark. Looked for
         # together with others that are deleted now.
-        snapshot = await self._scanner.snapshot()
+        snapshot = await self._snapshot()
         if processes.members(snapshot, handle.id, same_user=same_user):
             kill = partial(processes.kill_marked, handle.id, same_user=same_user)
             ended = await self._in_thread(kill) and ended
@@ -226,7 +226,7 @@ class LocalProvider(Provider):
     async def list_owned(self, installation_id: str, scope: Scope) -> Sequence[Owned]:
         self._require_here(scope)
         # The running first: what starts meanwhile has its reservation already.
-        snapshot = await self._scanner.snapshot()
+        snapshot = await self._snapshot()
         marked = processes.strays(snapshot, installation_id, same_user=self.allow_same_user)
         grouped: set[str] = set()
         if installation_id == self.installation_id:
@@ -289,7 +289,7 @@ class LocalProvider(Provider):
         if inside:
             return True
         if snapshot is None:
-            snapshot = await self._scanner.snapshot()
+            snapshot = await self._snapshot()
         return bool(processes.members(snapshot, handle.id, same_user=same_user))
 
     async def _state(self, handle: Handle, snapshot: processes.Snapshot) -> ResourceState:
@@ -309,13 +309,17 @@ class LocalProvider(Provider):
 
     async def _usage(self, intent_id: str, limit: int) -> int:
         _, same_user = await self._place(self._handle(intent_id, None))
-        snapshot = await self._scanner.snapshot()
+        snapshot = await self._snapshot()
         found = processes.members(snapshot, intent_id, same_user=same_user)
         return await self._in_thread(held_by, found, limit)
 
     async def _end_marked(self, intent_id: str) -> None:
         _, same_user = await self._place(self._handle(intent_id, None))
         await self._in_thread(partial(processes.kill_marked, intent_id, same_user=same_user))
+
+    async def _snapshot(self) -> processes.Snapshot:
+        with _told():
+            return await self._scanner.snapshot()
 
     async def _at_desk(self, call: Callable[..., _T], *arguments: Any) -> _T:
         return await _run(self._desk, call, *arguments)
@@ -325,7 +329,17 @@ class LocalProvider(Provider):
 
 
 async def _run(executor: Executor, call: Callable[..., _T], *arguments: Any) -> _T:
-    return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
+    with _told():
+        return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What the operating system refuses proves nothing, and may work the next time."""
+    try:
+        yield
+    except OSError as error:
+        raise Transient(f"This machine refused: {error.strerror}.") from error
 
 
 def _recorded(intent_id: str, groups: Sequence[str]) -> list[Path]:

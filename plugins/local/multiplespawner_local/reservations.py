@@ -81,11 +81,22 @@ class Store:
             os.close(descriptor)
 
     def all(self) -> list[Reservation]:
-        paths = sorted(self._directory.glob(f"*{_SUFFIX}"))
-        found = (self._read(path) for path in paths if _SAFE.match(path.stem))
+        """Every reservation.
+
+        Raises:
+            OSError: the directory cannot be read; that says nothing of what is in it.
+        """
+        try:
+            # Not by glob, which finds nothing in what it cannot read.
+            paths = sorted(self._directory.iterdir())
+        except FileNotFoundError:
+            return []
+        named = (path for path in paths if path.suffix == _SUFFIX and _SAFE.match(path.stem))
+        found = (self._read(path) for path in named)
         return [reservation for reservation in found if reservation is not None]
 
     def get(self, intent_id: str) -> Reservation | None:
+        """One of them, None if there is none; raises OSError as `all` does."""
         return self._read(self._path(intent_id))
 
     def put(self, reservation: Reservation) -> None:
@@ -112,6 +123,9 @@ class Store:
     def _read(self, path: Path) -> Reservation | None:
         try:
             written = path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        try:
             return _parsed(json.loads(path.read_bytes()), path.stem)
         except FileNotFoundError:
             return None

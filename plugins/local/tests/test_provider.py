@@ -383,3 +383,37 @@ async def test_owner_is_recorded(provider, make_intent, keys, tmp_path):
     handle = await provider.create(intent, keys)
     written = json.loads((tmp_path / "reservations" / f"{handle.id}.json").read_text())
     assert (written["user"], written["server"]) == ("bob", "big")
+
+
+async def test_what_cannot_be_read_is_not_taken_for_nothing(make_provider, make_intent, keys):
+    provider = make_provider(limits="watchdog")
+    await provider.create(make_intent(memory=3), keys)
+    place = provider.state_dir / "reservations"
+    aside = place.rename(place.with_suffix(".aside"))
+    place.touch()
+    with pytest.raises(Transient, match=r"^This machine refused: Not a directory\.$"):
+        await provider.list_owned(provider.installation_id, provider.scope)
+    with pytest.raises(Transient, match="This machine refused"):
+        await provider.offers(bare_metal(memory=2))
+    with pytest.raises(Transient, match="This machine refused"):
+        await provider.find(make_intent(), provider.scope)
+    place.unlink()
+    aside.rename(place)
+    [offer] = await provider.offers(bare_metal(memory=2))
+    assert offer.availability is Availability.NO_CAPACITY
+
+
+async def test_processes_that_cannot_be_seen_are_not_taken_for_gone(
+    make_provider, make_intent, keys, monkeypatch
+):
+    provider = make_provider(limits="watchdog")
+    handle = await provider.create(make_intent(), keys)
+
+    def refuse():
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(processes, "scan", refuse)
+    with pytest.raises(Transient, match=r"^This machine refused: Permission denied\.$"):
+        await provider.describe(handle)
+    monkeypatch.undo()
+    assert (await provider.describe(handle)).state is ResourceState.GONE
