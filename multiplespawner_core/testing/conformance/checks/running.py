@@ -10,12 +10,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from multiplespawner_core.contracts import Handle, Intent, Provider
+from multiplespawner_core.contracts import Handle, Intent, Provider, Scope
 from multiplespawner_core.testing.conformance import planted, watchdog
 from multiplespawner_core.testing.conformance.bench import Bench
 from multiplespawner_core.testing.conformance.faults import during
@@ -110,6 +110,9 @@ class Running(Subject):
         for one in (provider, handle, seen, listed, intent):
             places[f"the repr of {type(one).__name__}"] = f"{one!r} {one}"
         calls = _methods(self, bench, provider, intent, handle)
+        foreign = replace(handle, scope=Scope(provider.component, "elsewhere"))
+        elsewhere = _methods(self, bench, provider, intent, foreign)
+        await _provoke(contextlib.nullcontext(), "asked in a foreign scope", elsewhere, places)
         for fault in (self.unreachable, self.unauthorized, self.lost_answer):
             try:
                 context = fault(provider)
@@ -146,8 +149,9 @@ def _methods(
     case: Subject, bench: Bench, provider: Provider, intent: Intent, handle: Handle
 ) -> dict[str, Callable[[], Coroutine[Any, Any, Any]]]:
     scope = handle.scope
+    there = replace(intent, offer=replace(intent.offer, scope=scope))
     return {
-        "create": partial(provider.create, intent, bench.keys),
+        "create": partial(provider.create, there, bench.keys),
         "scopes": provider.scopes,
         "offers": partial(provider.offers, case.specification),
         "find": partial(provider.find, intent, scope),
