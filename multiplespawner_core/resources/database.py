@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import alembic.command
 import alembic.config
 import alembic.util
-from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from multiplespawner_core.contracts import ConfigurationError
-from multiplespawner_core.resources.installation import installation_id
+from multiplespawner_core.resources.backend import Backend, lock
+from multiplespawner_core.resources.postgresql import PostgreSQL
+from multiplespawner_core.resources.sqlite import SQLite
+from multiplespawner_core.resources.tenure import Tenure, begin_tenure
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-_NOT_A_FILE = (
-    "c.MultipleSpawner.ledger_url is not the URL of an SQLite file,"
-    " such as 'sqlite:////srv/hub/ledger.sqlite'"
+_NO_LEDGER = (
+    "c.MultipleSpawner.ledger_url is neither the URL of an SQLite file, such as"
+    " 'sqlite:////srv/hub/ledger.sqlite', nor that of a PostgreSQL database, such as"
+    " 'postgresql+psycopg://hub@db.example.org/ledger'"
+)
+_NOT_ENCODED = (
+    "c.MultipleSpawner.ledger_url cannot be read: special characters of a password are written"
+    " percent-encoded (@ as %40, / as %2F), or the password stands in ~/.pgpass"
+)
+_NO_DRIVER = (
+    "c.MultipleSpawner.ledger_url names a PostgreSQL database, which needs psycopg:"
+    " pip install 'multiplespawner-core[postgresql]'"
 )
 
 
-def open_database(url: str, state_dir: Path) -> tuple[Engine, str, ExitStack]:
-    """The engine, the installation's id, and the locks that keep other hubs away while held.
+def open_database(url: str, state_dir: Path) -> tuple[Backend, Tenure]:
+    """The database of the ledger, locked and upgraded, and this hub's time as its writer.
 
     Args:
-        url: of an SQLite file; empty means ``ledger.sqlite`` in `state_dir`.
+        url: of an SQLite file or a PostgreSQL database; empty means ``ledger.sqlite`` in
+            `state_dir`.
         state_dir: private directory of this installation; made where it is missing.
 
     Raises:
@@ -36,72 +49,70 @@ def open_database(url: str, state_dir: Path) -> tuple[Engine, str, ExitStack]:
             multiplespawner made it.
     """
     parsed = parse_url(url or f"sqlite:///{state_dir / 'ledger.sqlite'}")
-    with ExitStack() as locks:
+    with ExitStack() as held:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _lock(locks, state_dir / "ledger.lock", f"{state_dir}", "state_dir")
+            lock(held, state_dir / "ledger.lock", f"{state_dir}", "state_dir")
         except OSError as error:
-            msg = f"c.MultipleSpawner.state_dir {state_dir} cannot be used: {error}"
+            msg = (
+                f"c.MultipleSpawner.state_dir {state_dir} cannot be used: {error};"
+                " the hub's user must be able to write there"
+            )
             raise ConfigurationError(msg) from error
+        backend = PostgreSQL(parsed) if parsed.get_backend_name() != "sqlite" else SQLite(parsed)
+        held.callback(backend.disconnect)
         try:
-            engine = _engine(parsed)
-            if url:
-                _lock(locks, Path(f"{parsed.database}.lock"), f"{parsed.database}", "ledger_url")
-            with engine.begin() as connection:
+            backend.prepare(held, shared=bool(url))
+            with backend.engine.begin() as connection:
                 _upgrade(connection)
-                identity = installation_id(connection, state_dir / "installation_id")
-        except (SQLAlchemyError, OSError, alembic.util.CommandError) as error:
-            raise ConfigurationError(_explain(parsed, error)) from error
-        return engine, identity, locks.pop_all()
-
-
-def _lock(locks: ExitStack, file: Path, what: str, trait: str) -> None:
-    """Take a lock that dies with its holder."""
-    lock = FileLock(file, mode=0o600)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        msg = (
-            f"another hub uses {what}: stop it, or give each hub its own c.MultipleSpawner.{trait}"
-        )
-        raise ConfigurationError(msg) from None
-    locks.callback(lock.release)
+                tenure = begin_tenure(connection, state_dir)
+            backend.opened()
+            tenure.note()
+        except alembic.util.CommandError as error:
+            msg = (
+                f"the ledger {backend.shown} was made by a newer multiplespawner-core: {error};"
+                " install that version again, or restore the ledger's backup"
+            )
+            raise ConfigurationError(msg) from error
+        except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
+            msg = (
+                f"the ledger {backend.shown} cannot be opened: {backend.explain(error)};"
+                " see c.MultipleSpawner.ledger_url"
+            )
+            raise ConfigurationError(msg) from error
+        backend.held = held.pop_all()
+        return backend, tenure
 
 
 def parse_url(url: str) -> URL:
     """The URL of a ledger.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is none, or the driver for it is not installed.
     """
     try:
         parsed = make_url(url)
     except ArgumentError:
         # What was written is not repeated: it may hold a password.
-        raise ConfigurationError(_NOT_A_FILE) from None
+        raise ConfigurationError(_NO_LEDGER) from None
+    except ValueError:  # a port that is none: the password contains a colon or a slash
+        raise ConfigurationError(_NOT_ENCODED) from None
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return _postgresql(parsed)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise ConfigurationError(_NOT_A_FILE)
+        raise ConfigurationError(_NO_LEDGER)
     return parsed
 
 
-def _engine(url: URL) -> Engine:
-    # Made here so that it is private from its first byte.
-    Path(str(url.database)).touch(mode=0o600, exist_ok=True)
-    engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: Any) -> None:
-        # SQLAlchemy begins transactions itself: sqlite3's own idea of them breaks savepoints.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA busy_timeout=5000")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
+def _postgresql(url: URL) -> URL:
+    if "@" in f"{url.host}{url.database}":
+        raise ConfigurationError(_NOT_ENCODED)
+    try:
+        importlib.import_module("psycopg")
+    except ImportError as error:
+        msg = f"{_NO_DRIVER} ({' '.join(str(error).split())})"
+        raise ConfigurationError(msg) from error
+    return url.set(drivername="postgresql+psycopg")
 
 
 def _upgrade(connection: Connection) -> None:
@@ -109,17 +120,6 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     alembic.command.upgrade(config, "head")
-
-
-def _explain(url: URL, error: Exception) -> str:
-    shown = url.render_as_string(hide_password=True)
-    if isinstance(error, alembic.util.CommandError):
-        return (
-            f"the ledger {shown} was made by a newer multiplespawner-core: {error};"
-            " install that version again, or restore the ledger's backup"
-        )
-    detail = getattr(error, "orig", None) or error
-    return f"the ledger {shown} cannot be opened: {detail}; see c.MultipleSpawner.ledger_url"
 
 
 __all__ = ("open_database", "parse_url")

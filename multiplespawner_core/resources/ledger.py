@@ -7,13 +7,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import DBAPIError
 
 from multiplespawner_core.contracts import (
     Offer,
@@ -21,6 +21,7 @@ from multiplespawner_core.contracts import (
     Scope,
     Specification,
 )
+from multiplespawner_core.resources.backend import Backend
 from multiplespawner_core.resources.database import open_database
 from multiplespawner_core.resources.providers import Reach
 from multiplespawner_core.resources.record import (
@@ -30,6 +31,8 @@ from multiplespawner_core.resources.record import (
     handle_to_json,
 )
 from multiplespawner_core.resources.tables import intents, scopes
+from multiplespawner_core.resources.tenure import Setback, Tenure
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
 _BATCH = 200
 _COLUMNS = {"owner": ("user_name", "server_name"), "offer": ("offer", "scope_key")}
@@ -37,6 +40,9 @@ _COLUMNS = {"owner": ("user_name", "server_name"), "offer": ("offer", "scope_key
 
 Operation = Callable[[Connection], Any]
 _Job = tuple[Operation, "asyncio.Future[Any]"]
+_Outcome = tuple[Any, "BaseException | None"]
+
+_log = logging.getLogger(__name__)
 
 
 class UnknownRow(LookupError):
@@ -47,13 +53,16 @@ class Ledger:
     """Opened once by the hub; every write is awaited until it is committed.
 
     Writes that arrive while a commit is under way share the next one. Each runs in its own
-    savepoint, so one that fails takes no other with it.
+    savepoint, so one that fails takes no other with it. What they raise is passed on; where the
+    database itself cannot take them, everyone gets `LedgerUnavailable`, and the next write tries
+    again.
     """
 
-    def __init__(self, engine: Engine, identity: str, locks: ExitStack) -> None:
-        self.installation_id = identity
-        self._engine = engine
-        self._locks = locks
+    def __init__(self, backend: Backend, tenure: Tenure) -> None:
+        self.trouble = ""
+        """Why nothing can be written at present, for the administrator; empty if it can."""
+        self._backend = backend
+        self._tenure = tenure
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(
@@ -66,19 +75,33 @@ class Ledger:
         """Lock, upgrade and open the ledger; synchronous, for the hub's start.
 
         Args:
-            url: a SQLAlchemy URL; empty means ``ledger.sqlite`` in `state_dir`.
+            url: of an SQLite file or a PostgreSQL database; empty means ``ledger.sqlite`` in
+                `state_dir`.
             state_dir: private directory of this installation; made where it is missing.
 
         Raises:
             ConfigurationError: it cannot be opened, another hub holds it, or a newer version of
                 multiplespawner made it.
         """
-        engine, identity, locks = open_database(url, state_dir)
-        return cls(engine, identity, locks)
+        return cls(*open_database(url, state_dir))
+
+    @property
+    def installation_id(self) -> str:
+        """What marks everything that this hub owns."""
+        return self._tenure.installation_id
+
+    @property
+    def setbacks(self) -> Collection[Setback]:
+        """Each time that the ledger was found to be lost or restored from a backup, oldest first.
+
+        From then on there may be resources of ours that it does not know. Rows are never removed:
+        an intent without one was not forgotten, but the ledger that held it is gone.
+        """
+        return self._tenure.setbacks
 
     def unfinished(self) -> list[Record]:
         """Every row that is not closed; synchronous, for the hub's start."""
-        with self._engine.connect() as connection:
+        with self._backend.readers.connect() as connection:
             rows = connection.execute(select(intents).where(intents.c.phase != Phase.CLOSED.value))
             return [_record(row) for row in rows]
 
@@ -175,8 +198,7 @@ class Ledger:
         self._closed = True
         self._jobs.put(None)
         self._thread.join()
-        self._engine.dispose()
-        self._locks.close()
+        self._backend.close()
 
     def _write(self) -> None:
         open_for_business = True
@@ -188,26 +210,71 @@ class Ledger:
             self._commit([job for job in batch if job is not None])
 
     def _commit(self, batch: list[_Job]) -> None:
-        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        if not batch:
+            return
         try:
-            with self._engine.begin() as connection:
-                for operation, future in batch:
-                    outcomes.append((future, *_attempt(connection, operation)))
-        except Exception as error:  # noqa: BLE001 - told to everyone who waits for this commit
-            outcomes = [(future, None, error) for _, future in batch]
-        for future, result, failure in outcomes:
-            _settle(future, result, failure)
+            outcomes = self._transact([operation for operation, _ in batch])
+        except LedgerUnavailable as error:
+            outcomes = [(None, self._unavailable(error))] * len(batch)
+        else:
+            if self.trouble:
+                _log.warning("the ledger can be written again")
+            self.trouble = ""
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            _settle(future, *outcome)
 
+    def _transact(self, operations: list[Operation]) -> list[_Outcome]:
+        try:
+            return self._once(operations)
+        except LedgerUnavailable as error:
+            cause = error.__cause__
+            lost = isinstance(cause, DBAPIError) and cause.connection_invalidated
+            if error.written is None or not lost:
+                raise
+        # The connection was lost, surely before the commit: a new one may do.
+        return self._once(operations)
 
-def _attempt(connection: Connection, operation: Operation) -> tuple[Any, BaseException | None]:
-    try:
-        with connection.begin_nested():
-            return operation(connection), None
-    except Exception as error:
-        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-            # A full disk: SQLite has rolled back what stood before in this commit as well.
+    def _once(self, operations: list[Operation]) -> list[_Outcome]:
+        written: bool | None = False
+        try:
+            self._backend.check()
+            with self._backend.engine.begin() as connection:
+                self._tenure.renew(connection)
+                outcomes = [self._attempt(connection, operation) for operation in operations]
+                # From here on the answer may be lost, and not the commit.
+                written = None
+            self._backend.check()
+        except LedgerUnavailable:
             raise
-        return None, error
+        except Exception as error:
+            # Whatever it was, everyone who waits for this commit is told, and the thread goes on.
+            raise LedgerUnavailable(self._backend.explain(error), written=written) from error
+        self._tenure.note()
+        return outcomes
+
+    def _attempt(self, connection: Connection, operation: Operation) -> _Outcome:
+        failure = None
+        try:
+            with connection.begin_nested():
+                try:
+                    return operation(connection), None
+                except Exception as error:
+                    failure = error
+                    raise
+        except Exception as error:  # noqa: BLE001 - told to the one who wrote it
+            if not self._backend.intact(connection):
+                # What ended the transaction, not what the way back to the savepoint met.
+                raise (failure or error) from None
+            return None, error
+
+    def _unavailable(self, error: LedgerUnavailable) -> LedgerUnavailable:
+        message = f"the ledger {self._backend.shown} cannot be written: {error}"
+        if message != self.trouble:
+            _log.error("%s", message)
+        self.trouble = message
+        failure = LedgerUnavailable(message, written=error.written)
+        failure.__cause__ = error.__cause__
+        return failure
 
 
 def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
@@ -222,7 +289,7 @@ def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | N
     try:
         future.get_loop().call_soon_threadsafe(settle)
     except RuntimeError:  # the loop ended before the write did; nobody waits any more
-        logging.getLogger(__name__).debug("a ledger write outlived its event loop")
+        _log.debug("a ledger write outlived its event loop")
 
 
 def _remember_scope(connection: Connection, record: Record) -> None:
@@ -273,11 +340,17 @@ def _values(record: Record) -> dict[str, Any]:
         "child": dict(record.child),
         "url": record.url,
         "exit_status": record.exit_status,
-        "reason": record.reason,
-        "last_error": record.last_error,
+        "reason": _storable(record.reason),
+        "last_error": _storable(record.last_error),
         "created_at": record.created_at,
         "closed_at": record.closed_at,
+        "doubted_at": record.doubted_at,
     }
+
+
+def _storable(text: str) -> str:
+    """Text of any origin: neither database takes lone surrogates, nor PostgreSQL a NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _record(row: Row[Any]) -> Record:
@@ -307,7 +380,8 @@ def _record(row: Row[Any]) -> Record:
         last_error=values["last_error"],
         created_at=values["created_at"],
         closed_at=values["closed_at"],
+        doubted_at=values["doubted_at"],
     )
 
 
-__all__ = ("Ledger", "UnknownRow")
+__all__ = ("Ledger", "LedgerUnavailable", "UnknownRow")

@@ -61,6 +61,8 @@ class Record:
         last_error: of the latest failed attempt to delete it.
         created_at: when the intent was written.
         closed_at: when the provider had shown that it is gone.
+        doubted_at: when the ledger turned out to have been set back after this was written: it may
+            have changed since, and its end may have been moved. None if nothing is wrong.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Record:
     reason: str = ""
     last_error: str = ""
     closed_at: float | None = None
+    doubted_at: float | None = None
 
     @property
     def token(self) -> str:

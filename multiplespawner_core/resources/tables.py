@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData()
 
-installation = Table("installation", metadata, Column("id", String(32), primary_key=True))
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("writer", String(32)),
+    Column("commits", BigInteger, nullable=False, server_default="0"),
+)
 
-_LIVE = text("phase NOT IN ('releasing', 'closed')")
+setbacks = Table(
+    "setbacks",
+    metadata,
+    Column("noticed_at", Float, primary_key=True),
+    Column("expected", BigInteger, nullable=False),
+    Column("found", BigInteger, nullable=False),
+)
+
+LIVE = text("phase NOT IN ('releasing', 'closed')")
 
 intents = Table(
     "intents",
@@ -38,6 +64,7 @@ intents = Table(
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
     Column("authenticator_kwargs", JSON, nullable=False, server_default="{}"),
+    Column("doubted_at", Float),
     Index("ix_intents_phase", "phase"),
     Index("ix_intents_scope", "provider", "scope_key"),
     # One live intent per server, held by the database itself.
@@ -47,8 +74,8 @@ intents = Table(
         "user_name",
         "server_name",
         unique=True,
-        sqlite_where=_LIVE,
-        postgresql_where=_LIVE,
+        sqlite_where=LIVE,
+        postgresql_where=LIVE,
     ),
 )
 
@@ -61,4 +88,4 @@ scopes = Table(
 )
 """Every one that was ever used, by the latest attempt of an intent or by an earlier one."""
 
-__all__ = ("installation", "intents", "metadata", "scopes")
+__all__ = ("LIVE", "installation", "intents", "metadata", "scopes", "setbacks")
