@@ -103,6 +103,7 @@ demo: $(VENV)/.stamp-demo ## a hub to try, on this machine (DEMO_ARGS='--port 81
 test: lint types imports docs unit hub hub5 jupyterhub-suite browser packages test-pythons ## everything
 
 test-quick: setup ## lint, types and unit tests: less than two minutes
+	@scripts/system_packages.sh postgresql
 	$(STEP) "lint" $(BIN)/ruff check --quiet .
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q \
@@ -127,6 +128,7 @@ docs: setup ## documentation, into docs/_build/html
 
 unit: setup ## unit and property tests
 	@scripts/system_packages.sh sshd
+	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/unit.xml \
 		-m "not hub and not browser and not packages" $(PYTEST_ARGS)
 
@@ -164,6 +166,7 @@ test-pythons: setup ## unit tests on the oldest and the newest Python
 	@$(MAKE) --no-print-directory --keep-going $(patsubst %,unit-on-%,$(FOUND_PYTHONS))
 
 unit-on-%: .venv-py%/.stamp
+	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/python$*.xml -m "not hub and not browser and not packages" $(PYTEST_ARGS)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# system_packages.sh venv|chromium|node|sshd: make sure that what pip cannot install is there.
+# system_packages.sh venv|chromium|node|sshd|postgresql: make sure that what pip cannot install is there.
 # As root on Debian and its relatives it is installed; elsewhere a message says what is missing.
 set -euo pipefail
 
@@ -26,8 +26,12 @@ sshd)
     if PATH=$PATH:/usr/sbin have sshd; then exit 0; fi
     packages="openssh-server"
     ;;
+postgresql)
+    if have initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then exit 0; fi
+    packages="postgresql"
+    ;;
 *)
-    echo "usage: system_packages.sh venv [PYTHON] | chromium | node | sshd" >&2
+    echo "usage: system_packages.sh venv [PYTHON] | chromium | node | sshd | postgresql" >&2
     exit 2
     ;;
 esac
@@ -39,5 +43,12 @@ fi
 echo "==> apt-get install $packages"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
+if [ "$packages" = postgresql ]; then
+    # Tests start servers of their own: without this, Debian sets one up for the whole machine.
+    settings=/etc/postgresql-common/createcluster.d
+    mkdir -p "$settings"
+    echo "create_main_cluster = false" >"$settings/multiplespawner-tests.conf"
+    trap 'rm -f "$settings/multiplespawner-tests.conf"' EXIT
+fi
 # shellcheck disable=SC2086 # several packages
 apt-get install -qq -y --no-install-recommends $packages >/dev/null

@@ -38,7 +38,7 @@ c.JupyterHub.spawner_clas = "simple"
 c.JupyterHub.cleanup_servers = True
 c.ConfigurableHTTPProxy.should_start = True
 c.MultipleSpawner.limits = {"cpu": {"mx": 1}}
-c.MultipleSpawner.ledger_url = "postgresql://hub:hidden@db/ledger"
+c.MultipleSpawner.ledger_url = "mysql://hub:hidden@db/ledger"
 c.MultipleSpawner.disabled_plugin = ["x"]
 c.MultipleSpawner.enabled_plugins = ["locl"]
 c.LocalProvider.allow_same_usr = True
@@ -62,8 +62,9 @@ EVERYTHING = """\
 c.MultipleSpawner.limits.cpu.mx: unknown key (did you mean 'max'?)
 c.MultipleSpawner.enabled_plugins names no installed plugin: 'locl' (did you mean 'local'?). \
 Installed plugins: local
-c.MultipleSpawner.ledger_url is not the URL of an SQLite file, such as \
-'sqlite:////srv/hub/ledger.sqlite'
+c.MultipleSpawner.ledger_url is neither the URL of an SQLite file, such as \
+'sqlite:////srv/hub/ledger.sqlite', nor that of a PostgreSQL database, such as \
+'postgresql+psycopg://hub@db.example.org/ledger'
 c.LocalProvider.allow_same_usr: is no setting (did you mean 'allow_same_user'?)
 c.MultipleSpawner.disabled_plugin: is no setting (did you mean 'disabled_plugins'?)
 c.SimpleLocalProcessSpawner.home_dir_tempalte: is no setting (did you mean 'home_dir_template'?)

@@ -1,4 +1,5 @@
 import pytest
+from postgres import Server
 from resources.parts import Hub
 
 from multiplespawner_core.resources import policy
@@ -21,3 +22,28 @@ async def hub(tmp_path, impatient):
     for gate in hub.provider.gates.values():
         gate.set()
     await hub.manager.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A real PostgreSQL."""
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def place(server):
+    """A database of its own on it."""
+    return server.create()
+
+
+@pytest.fixture
+def state_dir(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    """Of a ledger, on each database."""
+    return "" if request.param == "sqlite" else request.getfixturevalue("place").url

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import asyncio
 
-from fakes import FakeChild, FakeProvider, FakeProviders, plan_for
+import pytest
+from fakes import SCOPE, FakeChild, FakeProvider, FakeProviders, plan_for
 
-from multiplespawner_core.contracts import Owner
+from multiplespawner_core.contracts import ConfigurationError, Offer, Owner, Specification
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.manager import Manager
+from multiplespawner_core.resources.record import Record
 
 ADA = Owner("ada")
+
+
+def record(number=1, owner=ADA, **changes):
+    fields = {
+        "id": f"{number:032x}",
+        "installation_id": "i" * 32,
+        "owner": owner,
+        "generation": 0,
+        "template": "small",
+        "deployment": "image",
+        "provider": "fake",
+        "offer": Offer(SCOPE, "S1", cpu=0.5, memory=1.5),
+        "specification": Specification("bare_metal", cpu=0.5, attributes={"image": "x"}),
+        "created_at": 1000.25,
+    }
+    return Record(**{**fields, **changes})
+
+
+def refused(url, state_dir):
+    with pytest.raises(ConfigurationError) as caught:
+        Ledger.open(url, state_dir)
+    return str(caught.value)
 
 
 class Hub:
     """A manager over a ledger on disk and a cloud that outlives both."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, url=""):
         self.directory = directory
+        self.url = url
         self.cloud = {}
         self.cleaned = []
         self.revived = None
@@ -27,7 +52,7 @@ class Hub:
 
     def open(self, serving=(), sweep_interval=600):
         self.provider = self.providers.provider = FakeProvider(self.cloud)
-        self.ledger = Ledger.open("", self.directory)
+        self.ledger = Ledger.open(self.url, self.directory)
         self.manager = Manager(self.ledger, self.providers, self._cleanup, lambda _: self.revived)
         self.serving = set(serving)
         self.manager.recover(lambda: self.serving, sweep_interval)
