@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 
+import alembic.command
+import alembic.config
 import pytest
 from fakes import SCOPE
 from hypothesis import given
 from hypothesis import strategies as st
 from resources.parts import ADA, closed
+from sqlalchemy import create_engine
 
 from multiplespawner_core.contracts import (
     ConfigurationError,
@@ -23,6 +24,7 @@ from multiplespawner_core.contracts import (
     Specification,
     Unauthorized,
 )
+from multiplespawner_core.resources.database import MIGRATIONS
 from multiplespawner_core.resources.providers import Reach
 from multiplespawner_core.resources.reconciler import Verdict, judge
 from multiplespawner_core.resources.record import Phase, Record
@@ -287,10 +289,12 @@ async def test_every_scope_of_the_ledger_is_known_after_an_upgrade(hub):
     """Rows that were written before scopes had a table of their own."""
     await hub.running()
     await hub.die()
-    with closing(sqlite3.connect(hub.directory / "ledger.sqlite")) as database:
-        database.execute("DROP TABLE scopes")
-        database.execute("UPDATE multiplespawner_version SET version_num = '0002'")
-        database.commit()
+    engine = create_engine(f"sqlite:///{hub.directory / 'ledger.sqlite'}")
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as config.attributes["connection"]:
+        alembic.command.downgrade(config, "0002")
+    engine.dispose()
     hub.open()
     assert await hub.ledger.reaches() == [HERE]
 
