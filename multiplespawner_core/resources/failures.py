@@ -15,6 +15,7 @@ from multiplespawner_core.contracts import (
     Transient,
 )
 from multiplespawner_core.resources.record import Phase
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
 _STEPS = {
     Phase.CREATING: "obtaining the resource",
@@ -102,6 +103,12 @@ def _told(
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         message = f"{_sentence(step)} took too long, so {outcome}. Try again later."
         return message, "timeout", 503
+    if isinstance(error, LedgerUnavailable):
+        message = (
+            f"The hub cannot record what it does at the moment, so {outcome}. Try again later; your"
+            " administrator finds the reason in the hub's log."
+        )
+        return message, "ledger", 503
     if isinstance(error, MultipleSpawnerError) and str(error):
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         kind = type(error).__name__ if isinstance(error, ProviderError) else label

@@ -32,6 +32,7 @@ from multiplespawner_core.resources.record import Phase, Record
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.resources.storable import storable
 from multiplespawner_core.resources.timing import bounded
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
 Planner = Callable[[], Coroutine[Any, Any, Plan]]
 
@@ -106,9 +107,10 @@ class _Steps:
         self._resource.record = record
         try:
             self._resource.record = await self._ledger.insert(record)
-        except Exception:
-            # Nothing was written and nothing was asked for: there is nothing to release.
-            self._resource.record = None
+        except Exception as error:
+            if not isinstance(error, LedgerUnavailable) or error.written is False:
+                # Nothing was written and nothing was asked for: there is nothing to release.
+                self._resource.record = None
             raise
 
     async def prepare(self) -> None:
