@@ -47,6 +47,9 @@ _POLL_INTERVAL = 10.0  # while the provider cannot say its own
 _AGAIN = 30.0  # until a release that broke off by a defect is begun anew
 _DRAIN_TIMEOUT = 20.0
 
+DOUBT = 24 * 3600.0
+"""Seconds from a setback of the ledger for which the ends that it names are not enforced."""
+
 HANDOVER_TIMEOUT = 30.0
 """Seconds for which a start waits until what the server had before is gone."""
 
@@ -99,17 +102,18 @@ class Manager:
                 resource.exit_status = record.exit_status or 0
                 resource.released.set()
                 self.begin_release(resource, record.reason, resource.exit_status)
-            elif record.phase is not Phase.RUNNING:
+            elif record.phase is not Phase.RUNNING and not _may_run(record, served):
                 self.begin_release(resource, "the hub ended while it was starting", FAILED)
             elif served is not None and record.id not in served:
                 self.begin_release(resource, "JupyterHub knows no server for it", FAILED)
-            elif record.expires_at is not None and record.expires_at <= time.time():
+            elif (expires := _end_of(record)) is not None and expires <= time.time():
                 # Begun before JupyterHub's first poll: what it takes to be running, it waits for.
                 self.begin_release(resource, EXPIRED)
             else:
+                resource.phase = Phase.RUNNING
                 resource.verified.clear()
                 self._look_after(resource)
-                self._timer.set(resource.id, record.expires_at)
+                self._timer.set(resource.id, expires)
         self._spawn(self._sweep_for_ever(serving, sweep_interval))
 
     async def shutdown(self) -> None:
@@ -414,6 +418,18 @@ class Manager:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("a task of the manager failed", exc_info=task.exception())
+
+
+def _may_run(record: Record, served: Collection[str] | None) -> bool:
+    """Whether a row that says otherwise may be older than its running server."""
+    return record.doubted_at is not None and (served is None or record.id in served)
+
+
+def _end_of(record: Record) -> float | None:
+    """When its lifetime is over: it may have been moved since a restored ledger was saved."""
+    if record.expires_at is None or record.doubted_at is None:
+        return record.expires_at
+    return max(record.expires_at, record.doubted_at + DOUBT)
 
 
 async def _wait(event: asyncio.Event) -> None:
