@@ -116,6 +116,10 @@ class Place:
         self.url = f"postgresql+psycopg://hub@/{name}?host={server.folder}&port={server.port}"
         self.by_password = f"postgresql+psycopg://hub:{ENCODED}@127.0.0.1:{server.port}/{name}"
 
+    def drop(self):
+        """Each is a thousand files, which take their time to be deleted at the end."""
+        self.server.run(f"DROP DATABASE {self.name} WITH (FORCE)")
+
     def through(self, port):
         return f"postgresql+psycopg://hub:{ENCODED}@127.0.0.1:{port}/{self.name}"
 

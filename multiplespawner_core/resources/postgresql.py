@@ -32,7 +32,7 @@ _PARAMETERS = {
 _SESSION = """
     SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
         ('idle_session_timeout', '0'),
-        ('idle_in_transaction_session_timeout', '60000'),
+        ('idle_in_transaction_session_timeout', '0'),
         ('tcp_keepalives_idle', '15'),
         ('tcp_keepalives_interval', '5'),
         ('tcp_keepalives_count', '3')

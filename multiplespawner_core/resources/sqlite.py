@@ -113,13 +113,21 @@ class SQLite(Backend):
     def _complete(self) -> None:
         """Bring what stands in a deleted write-ahead log into the file itself."""
         with self.engine.connect() as connection:
-            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            checkpoint = connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, _, _ = checkpoint.fetchone()
+        beside = " or ".join(str(file) for file in self._beside)
+        if busy:
+            msg = (
+                f"{beside} was deleted or replaced while the hub runs, and another program reads"
+                " the ledger, such as an open sqlite3 shell: end that"
+            )
+            raise LedgerUnavailable(msg, written=None)
         self.disconnect()
         self._open_again()
         _log.error(
             "%s was deleted or replaced while the hub runs; the ledger lacks nothing. It belongs to"
             " the ledger as long as it exists: leave it alone",
-            " or ".join(str(file) for file in self._beside),
+            beside,
         )
 
     def _refuse(self) -> None:

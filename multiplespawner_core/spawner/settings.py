@@ -68,16 +68,19 @@ class Settings(Configurable):
     state_dir = Unicode(
         help="""Private directory for ledger, lock, installation id and what plugins keep.
 
-        One hub uses it at a time. Back it up with JupyterHub's own database.
+        One hub uses it at a time. Back it up with JupyterHub's own database, but for
+        ``ledger_mark``, by which the hub notices that a ledger was restored.
         Default: ``~/.multiplespawner/state``.
         """
     ).tag(config=True)
 
     ledger_url = Unicode(
-        help="""URL of the ledger's SQLite file, the record of every resource of this hub.
+        help="""URL of the ledger, the record of every resource of this hub.
 
-        For example ``sqlite:////srv/hub/ledger.sqlite``. Default: ``ledger.sqlite`` in
-        ``state_dir``.
+        An SQLite file, such as ``sqlite:////srv/hub/ledger.sqlite``, or a PostgreSQL database,
+        such as ``postgresql+psycopg://hub@db.example.org/ledger``, which needs
+        ``multiplespawner-core[postgresql]``. A password may stand in ``~/.pgpass`` instead.
+        Default: ``ledger.sqlite`` in ``state_dir``.
         """
     ).tag(config=True)
 

@@ -35,7 +35,9 @@ def server():
 @pytest.fixture
 def place(server):
     """A database of its own on it."""
-    return server.create()
+    place = server.create()
+    yield place
+    place.drop()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ from multiplespawner_core import (
 )
 from multiplespawner_core.resources import database
 from multiplespawner_core.resources import ledger as ledger_module
-from multiplespawner_core.resources.ledger import Ledger, UnknownRow
+from multiplespawner_core.resources.ledger import Ledger, LedgerUnavailable, UnknownRow
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.resources.tables import intents, metadata
 
@@ -231,6 +231,18 @@ async def test_one_that_fails_takes_no_other_with_it(ledger, busy):
     assert [type(outcome) for outcome in outcomes[2:4]] == [LookupError, IntegrityError]
     assert len(busy.commits) == 2
     assert {(r.owner.user, r.reason) for r in ledger.unfinished()} == {("ada", ""), ("bob", "")}
+
+
+async def test_one_that_ends_the_transaction_is_told_to_all_whom_it_took_with_it(ledger):
+    def roll_back(connection):
+        connection.exec_driver_sql("ROLLBACK")
+        raise LookupError
+
+    writes = (ledger.insert(record(1)), ledger.submit(roll_back), ledger.insert(record(2)))
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    told = {outcome.id for outcome in outcomes if not isinstance(outcome, Exception)}
+    assert told == {row.id for row in ledger.unfinished()}
+    assert isinstance(outcomes[1], LedgerUnavailable)
 
 
 async def test_a_failed_commit_fails_everyone_in_it(ledger, busy):
@@ -569,7 +581,13 @@ class PostgreSQLMachine(LedgerMachine):
     server = None
 
     def url(self):
-        return self.server.create().url
+        self.place = self.server.create()
+        return self.place.url
+
+    def teardown(self):
+        super().teardown()
+        if hasattr(self, "place"):
+            self.place.drop()
 
 
 @pytest.fixture(scope="class")

@@ -391,6 +391,24 @@ async def test_a_write_ahead_log_that_was_deleted(ledger, file, caplog, part, re
     assert held(file.parent) == {"user-1", "user-2", "user-3"}
 
 
+async def test_a_write_ahead_log_that_cannot_be_brought_in_yet(ledger, file):
+    """Somebody reads what is older: without the log, what is newer would be lost."""
+    with ledger._backend.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 50")
+    await ledger.insert(row(1))
+    shell = sqlite3.connect(file, isolation_level=None)
+    shell.execute("BEGIN")
+    assert shell.execute("SELECT count(*) FROM intents").fetchone() == (1,)
+    await ledger.insert(row(2))
+    file.with_name(file.name + "-wal").unlink()
+    message = await unavailable(ledger)
+    assert "another program reads the ledger, such as an open sqlite3 shell: end that" in message
+    shell.close()
+    await ledger.insert(row(3))
+    ledger.close()
+    assert held(file.parent) == {"user-1", "user-2", "user-3"}
+
+
 async def test_a_place_where_it_cannot_be_written_anew(ledger, state_dir, file):
     await ledger.insert(row(1))
     away = state_dir.with_name("away")
