@@ -29,7 +29,7 @@ installation = Table(
 setbacks = Table(
     "setbacks",
     metadata,
-    Column("noticed_at", Float, primary_key=True),
+    Column("noticed_at", Float, primary_key=True, autoincrement=False),
     Column("expected", BigInteger, nullable=False),
     Column("found", BigInteger, nullable=False),
 )

@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.add_column("installation", commits)
     op.create_table(
         "setbacks",
-        sa.Column("noticed_at", sa.Float, primary_key=True),
+        sa.Column("noticed_at", sa.Float, primary_key=True, autoincrement=False),
         sa.Column("expected", sa.BigInteger, nullable=False),
         sa.Column("found", sa.BigInteger, nullable=False),
     )
