@@ -35,7 +35,7 @@ endif
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
-	jupyterhub-suite test-matrix packages test-pythons list-reports bench constraints clean
+	jupyterhub-suite test-matrix packages test-pythons list-reports chaos bench constraints clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,7 +107,7 @@ test-quick: setup ## lint, types and unit tests: less than two minutes
 	$(STEP) "lint" $(BIN)/ruff check --quiet .
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q \
-		-m "not hub and not browser and not packages and not slow" $(PYTEST_ARGS)
+		-m "not hub and not browser and not packages and not slow and not chaos" $(PYTEST_ARGS)
 
 lint: setup ## ruff: rules and format
 	$(STEP) "lint" $(BIN)/ruff check .
@@ -168,12 +168,16 @@ test-pythons: setup ## unit tests on the oldest and the newest Python
 unit-on-%: .venv-py%/.stamp
 	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
-		--junitxml $(REPORTS)/python$*.xml -m "not hub and not browser and not packages" $(PYTEST_ARGS)
+		--junitxml $(REPORTS)/python$*.xml \
+		-m "not hub and not browser and not packages and not chaos" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find
 	@echo unit hub hub5 jupyterhub-suite browser packages $(addprefix python,$(FOUND_PYTHONS))
 
 # --- the rest ---
+
+chaos: setup ## ten thousand schedules of a hub that is killed anywhere: half an hour
+	$(STEP) "chaos" env CHAOS_SCHEDULES=10000 $(BIN)/python -m pytest -q -m chaos $(PYTEST_ARGS)
 
 bench: $(BENCH)/.stamp ## what it costs, beside its peers (BENCH_ARGS='starts --rounds 10')
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)

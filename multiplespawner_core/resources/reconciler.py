@@ -250,7 +250,7 @@ def _words(found: Found) -> tuple[int, str]:
     if found.verdict is Verdict.UNKNOWN:
         message = (
             f"{thing} is this installation's, but the ledger never held its intent: a ledger was"
-            " lost or restored. It is left alone; see multiplespawner resources list"
+            " lost or restored. It is left alone: look at it at the provider"
         )
         return logging.ERROR, message
     why = {
