@@ -194,12 +194,15 @@ class Owned:
         intent_id: the intent that it carries; None if it carries only the installation.
         state: as for `Observation`.
         dependent: a boot volume, an address, a key, rather than the resource itself.
+        depends_on: the id of the resource's handle, where the provider knows it. Without it nobody
+            can tell what a second resource of an intent left behind from what the first one uses.
     """
 
     handle: Handle
     intent_id: str | None
     state: ResourceState
     dependent: bool = False
+    depends_on: str | None = None
 
 
 class Storage(str, enum.Enum):

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,10 +103,10 @@ def judge(owned: Owned, row: Record | None) -> Verdict:
         return Verdict.LEFTOVER
     # Until its handle is written, nobody knows which of several will be the one. A release asks
     # for all that carry the intent.
-    unsettled = row.handle is None or row.phase is Phase.RELEASING
-    if unsettled or owned.dependent or owned.handle.id == row.handle.id:  # type: ignore[union-attr]
+    if row.handle is None or row.phase is Phase.RELEASING:
         return Verdict.LIVE
-    return Verdict.EXTRA
+    of = owned.depends_on if owned.dependent else owned.handle.id
+    return Verdict.LIVE if of in (None, row.handle.id) else Verdict.EXTRA
 
 
 class Reconciler:
@@ -169,9 +169,10 @@ class Reconciler:
             _log.warning("nothing is known of %s: %r", _place(reach), error)
             return ScopeReport(reach, error=for_log(error))
         rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
+        there = {one.handle.id for one in owned if not one.dependent}
         found = await asyncio.gather(
             *(
-                self._deal_with(provider, one, dry_run=dry_run)
+                self._deal_with(provider, one, there, dry_run=dry_run)
                 for one in _judged(reach, owned, rows)
             )
         )
@@ -209,10 +210,14 @@ class Reconciler:
                 _log.warning("%s of %s: %r", resource.id, resource.owner, error)
                 return False
 
-    async def _deal_with(self, provider: Provider, found: Found, *, dry_run: bool) -> Found:
+    async def _deal_with(
+        self, provider: Provider, found: Found, there: Collection[str], *, dry_run: bool
+    ) -> Found:
+        owned = found.owned
         if found.verdict is Verdict.UNKNOWN or dry_run:
             return replace(found, deleted=found.verdict is not Verdict.UNKNOWN)
-        if found.owned.state is ResourceState.DELETING:
+        if owned.state is ResourceState.DELETING or owned.depends_on in there:
+            # What depends on something goes with it, and what is left of it with the next sweep.
             return replace(found, deleted=True)
         async with self._calls:
             try:

@@ -51,6 +51,7 @@ class FakeProvider(Provider):
         self.gates = {}
         self.delays = {}
         self.unlisted = set()
+        self.of = {}
         self.calls = []
         self.intents = []
         self.offered = [Offer(SCOPE, "small", cpu=1, memory=1)]
@@ -117,7 +118,7 @@ class FakeProvider(Provider):
         fault = await self._enter("list_owned")
         self._after(fault)
         return [
-            Owned(Handle(h, scope), i, s, dependent=h.startswith("disk"))
+            Owned(Handle(h, scope), i, s, dependent=h.startswith("disk"), depends_on=self.of.get(h))
             for h, (i, _, s) in self.cloud.items()
             if h not in self.unlisted
         ]

@@ -61,6 +61,18 @@ async def test_a_second_resource_of_an_intent_is_deleted(hub):
     assert list(hub.cloud) == [resource.record.handle.id]
 
 
+async def test_what_a_second_resource_left_behind_is_deleted_once_it_is_gone(hub):
+    """Found by a schedule: it stayed, and cost, for as long as the first one served."""
+    resource = await hub.running()
+    hub.cloud |= dict.fromkeys(("vm-extra", "disk-1", "disk-2"), (resource.id, "", READY))
+    hub.provider.of = {"disk-1": resource.record.handle.id, "disk-2": "vm-extra"}
+    report = await sweep(hub)
+    assert verdicts(report) == dict.fromkeys(["vm-extra", "disk-2"], (Verdict.EXTRA, True))
+    assert set(hub.cloud) == {resource.record.handle.id, "disk-1", "disk-2"}
+    assert verdicts(await sweep(hub)) == {"disk-2": (Verdict.EXTRA, True)}
+    assert set(hub.cloud) == {resource.record.handle.id, "disk-1"}
+
+
 async def test_what_was_left_of_a_closed_intent_is_deleted(hub):
     """A provider that accepted a create hours later, or ignored a delete that it had accepted."""
     resource = await hub.running()
@@ -266,19 +278,21 @@ HANDLES = st.sampled_from([None, Handle("mine", SCOPE), Handle("mine", Scope("fa
     handle=HANDLES,
     owned_id=st.sampled_from(["mine", "other"]),
     state=st.sampled_from(list(ResourceState)),
-    dependent=st.booleans(),
+    depends_on=st.sampled_from([False, None, "mine", "other"]),
 )
-def test_only_what_is_proven_superfluous_is_ever_deleted(phase, handle, owned_id, state, dependent):
+def test_only_what_is_proven_superfluous_is_ever_deleted(
+    phase, handle, owned_id, state, depends_on
+):
     row = type(RECORD)(**{**vars(RECORD), "phase": phase, "handle": handle})
-    owned = Owned(Handle(owned_id, SCOPE), row.id, state, dependent)
+    dependent = depends_on is not False
+    owned = Owned(Handle(owned_id, SCOPE), row.id, state, dependent, depends_on or None)
     verdict = judge(owned, row)
     if verdict is Verdict.LEFTOVER:
         assert phase is Phase.CLOSED
     elif verdict is Verdict.EXTRA:
         assert phase not in (Phase.CLOSED, Phase.RELEASING)
         assert handle is not None
-        assert owned_id == "other"
-        assert not dependent
+        assert (depends_on if dependent else owned_id) == "other"
     else:
         assert verdict is Verdict.LIVE
         assert phase is not Phase.CLOSED

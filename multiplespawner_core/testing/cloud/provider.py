@@ -297,6 +297,7 @@ class CloudProvider(Provider):
                 one["tags"].get(INTENT_TAG),
                 _STATES[one["state"]],
                 dependent="kind" in one,
+                depends_on=one.get("instance"),
             )
             for one in (*instances, *dependents)
             if one["tags"].get(tag) == value and _STATES[one["state"]] is not ResourceState.GONE
