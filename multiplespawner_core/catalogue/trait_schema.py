@@ -208,18 +208,18 @@ def _list(trait: Any) -> Schema:
     if items:
         # A list with a placeholder in it is checked once that is replaced.
         schema["items"] = or_placeholder(items)
-    if trait._minlen:  # noqa: SLF001
-        schema["minItems"] = trait._minlen  # noqa: SLF001
-    if trait._maxlen < sys.maxsize:  # noqa: SLF001
-        schema["maxItems"] = trait._maxlen  # noqa: SLF001
+    if trait._minlen:  # noqa: SLF001 - traitlets has no other
+        schema["minItems"] = trait._minlen  # noqa: SLF001 - traitlets has no other
+    if trait._maxlen < sys.maxsize:  # noqa: SLF001 - traitlets has no other
+        schema["maxItems"] = trait._maxlen  # noqa: SLF001 - traitlets has no other
     return schema
 
 
 def _mapping(trait: Any) -> Schema:
-    value = trait._value_trait  # noqa: SLF001
+    value = trait._value_trait  # noqa: SLF001 - traitlets has no other
     values = {} if value is None else trait_schema(value)
     schema: Schema = {"type": "object"}
-    if values and not trait._per_key_traits:  # noqa: SLF001
+    if values and not trait._per_key_traits:  # noqa: SLF001 - traitlets has no other
         schema["additionalProperties"] = or_placeholder(values)
     return schema
 

@@ -217,8 +217,8 @@ def _answers(hub: subprocess.Popen[bytes], port: int, stop: _Stop) -> bool:
 
 def _give_back(state: Path) -> None:
     """Remove the control groups that a hub could not remove itself, because it was killed."""
-    from multiplespawner_local.limits.base import is_group_of, remove_groups  # noqa: PLC0415
-    from multiplespawner_local.reservations import Store  # noqa: PLC0415
+    from multiplespawner_local.limits.base import is_group_of, remove_groups  # noqa: PLC0415 - of the extra
+    from multiplespawner_local.reservations import Store  # noqa: PLC0415 - of the extra
 
     for directory in state.glob("**/reservations"):
         for held in Store(directory).all():
@@ -256,7 +256,7 @@ def _welcome(port: int, password: str, directory: Path) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - of the extra
 
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns) as bar:

@@ -161,15 +161,14 @@ class Gates:
     """One gate for each provider."""
 
     def __init__(self) -> None:
-        self._gates: dict[int, tuple[Provider, Gate]] = {}
+        self._gates: dict[Provider, Gate] = {}
 
     def of(self, provider: Provider) -> Gate:
         """The gate of a provider; its capabilities say how wide it is."""
-        if id(provider) not in self._gates:
+        if provider not in self._gates:
             width = max(1, provider.capabilities().concurrent_creates)
-            # The provider is kept: its id stays its own.
-            self._gates[id(provider)] = (provider, Gate(provider.component, width))
-        return self._gates[id(provider)][1]
+            self._gates[provider] = Gate(provider.component, width)
+        return self._gates[provider]
 
 
 __all__ = ("Gate", "Gates", "Unavailable")

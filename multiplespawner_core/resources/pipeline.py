@@ -145,13 +145,12 @@ class _Steps:
     async def _write_attempt(self) -> None:
         """Commit the next offer with its scope and token before its provider hears of it."""
         plan, record = self._plan, self._record
-        changes = {
-            "attempt": record.attempt + 1,
-            "provider": plan.offer.scope.provider,
-            "offer": plan.offer,
-            "specification": plan.specification,
-        }
-        await self._commit(**changes)
+        await self._commit(
+            attempt=record.attempt + 1,
+            provider=plan.offer.scope.provider,
+            offer=plan.offer,
+            specification=plan.specification,
+        )
 
     async def _create(self) -> Handle:
         plan, events = self._plan, self._resource.events

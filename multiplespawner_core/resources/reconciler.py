@@ -6,7 +6,7 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,7 +124,7 @@ class Reconciler:
         ledger: Ledger,
         providers: Providers,
         running: Callable[[], Iterable[Resource]],
-        gone: Callable[[Resource], Awaitable[bool]],
+        gone: Callable[[Resource], Coroutine[Any, Any, bool]],
     ) -> None:
         self._ledger = ledger
         self._providers = providers
@@ -145,8 +145,8 @@ class Reconciler:
             began = time.time()
             reaches = {*await self._ledger.reaches(), *await self._providers.reached()}
             sweeping = (self._sweep(reach, dry_run=dry_run) for reach in sorted(reaches))
-            report = Report(began, time.time(), tuple(await asyncio.gather(*sweeping)))
-            report = replace(report, ended_at=time.time())
+            scopes = await asyncio.gather(*sweeping)
+            report = Report(began, time.time(), tuple(scopes))
             if not dry_run:
                 self._tell(report)
                 self.latest = report
@@ -205,7 +205,7 @@ class Reconciler:
     async def _is_gone(self, resource: Resource) -> bool:
         async with self._calls:
             try:
-                return await bounded(_awaited(self._gone(resource)), _CALL_TIMEOUT)
+                return await bounded(self._gone(resource), _CALL_TIMEOUT)
             except Exception as error:  # noqa: BLE001 - a look that fails proves nothing
                 _log.warning("%s of %s: %r", resource.id, resource.owner, error)
                 return False
@@ -221,9 +221,9 @@ class Reconciler:
             return replace(found, deleted=True)
         async with self._calls:
             try:
-                await bounded(provider.delete(found.owned.handle), _CALL_TIMEOUT)
+                await bounded(provider.delete(owned.handle), _CALL_TIMEOUT)
             except Exception as error:  # noqa: BLE001 - the next sweep tries again
-                _log.warning("%s could not be deleted: %r", found.owned.handle.id, error)
+                _log.warning("%s could not be deleted: %r", owned.handle.id, error)
                 return replace(found, error=for_log(error))
         return replace(found, deleted=True)
 
@@ -267,10 +267,6 @@ def _words(found: Found) -> tuple[int, str]:
 
 def _place(reach: Reach) -> str:
     return f"{reach.scope.provider} {reach.scope.key}"
-
-
-async def _awaited(work: Awaitable[bool]) -> bool:
-    return await work
 
 
 __all__ = ("Found", "Reconciler", "Report", "ScopeReport", "Verdict", "judge", "reach_of")

@@ -14,6 +14,7 @@ from multiplespawner_core.catalogue.findings import Finding, nearest, suggestion
 from multiplespawner_core.catalogue.limits import Limits
 from multiplespawner_core.catalogue.model import explain
 from multiplespawner_core.contracts import Kind
+from multiplespawner_core.resources.manager import SWEEP_INTERVAL
 
 
 class Settings(Configurable):
@@ -95,7 +96,7 @@ class Settings(Configurable):
     ).tag(config=True)
 
     sweep_interval = Float(
-        600.0,
+        SWEEP_INTERVAL,
         min=1,
         help="""Seconds from one look at everything that providers hold to the next.
 

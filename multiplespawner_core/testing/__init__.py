@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    from multiplespawner_core.testing.conformance import reporting  # noqa: PLC0415
+    from multiplespawner_core.testing.conformance import reporting  # noqa: PLC0415 - only when used
 
     config.pluginmanager.register(
         reporting.Reporter(config.getoption(_REPORT, None)), reporting.NAME

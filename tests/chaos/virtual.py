@@ -1,9 +1,10 @@
-"""An event loop that can be killed, and whose time passes when there is nothing else to do."""
+"""Virtual time in a process that can be killed."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
+
+from testing.virtual import VirtualLoop
 
 EPOCH = 1_800_000_000.0
 
@@ -12,24 +13,7 @@ class Killed(KeyboardInterrupt):
     """The process is gone. Derived from what asyncio lets through out of every task."""
 
 
-class Stuck(AssertionError):
-    """Nothing is left that could ever happen."""
-
-
-class _Selector(selectors.DefaultSelector):
-    loop: VirtualLoop
-
-    def select(self, timeout=None):
-        events = super().select(0)
-        if events or timeout == 0:
-            return events
-        if timeout is None:
-            raise Stuck
-        self.loop.now += timeout
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
+class MortalLoop(VirtualLoop):
     """Runs one callback a turn, so that it can be killed between any two.
 
     Args:
@@ -37,21 +21,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         kill_at: number of the turn at which it is killed; 0 for never.
     """
 
-    def __init__(self, now=EPOCH, kill_at=0):
-        selector = _Selector()
-        selector.loop = self
-        self.now = now
+    def __init__(self, now, kill_at=0):
         self.turns = 0
         self.kill_at = kill_at
-        super().__init__(selector)
-        # A float of this size tells no shorter times apart, and what is due would never be.
-        self._clock_resolution = 1e-5
-
-    def time(self):
-        return self.now
-
-    def monotonic(self):
-        return self.now
+        super().__init__(now)
 
     def _run_once(self):
         self.turns += 1

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest import mock
 
-from chaos.virtual import EPOCH, Killed, VirtualLoop
+from chaos.virtual import EPOCH, Killed, MortalLoop
 
 from multiplespawner_core.contracts import Access, Keys, Owner, Specification
 from multiplespawner_core.planning.candidates import Candidates
@@ -236,7 +236,7 @@ class World:
             self._live(None)
 
     def _live(self, life):
-        loop = VirtualLoop(self.now, kill_at=life.turn if life else 0)
+        loop = MortalLoop(self.now, kill_at=life.turn if life else 0)
         self._loop, self._life, self._counted, self._alive = loop, life, Counter(), True
         self.pending = {}
         self.ledger = None

@@ -20,13 +20,19 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Nothing in it may come from outside: no threads, no sockets."""
+    """Nothing in it may come from outside: no threads, no sockets.
 
-    def __init__(self):
-        self.now = 1000.0
+    Args:
+        now: what its clock says at first.
+    """
+
+    def __init__(self, now=1000.0):
+        self.now = now
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
+        # A float of a date's size tells no shorter times apart, and what is due would never be.
+        self._clock_resolution = 1e-5
 
     def time(self):
         return self.now

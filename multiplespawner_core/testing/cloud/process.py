@@ -140,7 +140,7 @@ class CloudProcess:
             {"Authorization": f"Bearer {secret}"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 - our own
             return json.load(response)
 
     def _end(self, number: signal.Signals) -> None:

@@ -69,7 +69,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _pair(path: Path) -> str:
     """Write a private key, mode 0600, and return the public one."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy
-    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - of the extra
 
     key: Ed25519PrivateKey = ed25519.Ed25519PrivateKey.generate()
     path.touch(mode=0o600)

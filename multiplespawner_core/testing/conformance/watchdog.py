@@ -46,7 +46,7 @@ def watched(limit: float) -> Iterator[Held]:
     held = Held()
     started: list[float] = []
     seen: list[str] = [""]
-    loop_thread, original = threading.get_ident(), asyncio.Handle._run  # noqa: SLF001
+    loop_thread, original = threading.get_ident(), asyncio.Handle._run  # noqa: SLF001 - no other way
 
     def run(handle: Any) -> None:
         if threading.get_ident() != loop_thread:

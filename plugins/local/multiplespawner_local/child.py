@@ -124,7 +124,7 @@ def limited(base: type[Spawner], provider: LocalProvider) -> type[Spawner]:
     Raises:
         ConfigurationError: it starts no local processes, or it would run as the hub's own user.
     """
-    from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner  # noqa: PLC0415
+    from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner  # noqa: PLC0415 - heavy
 
     if not issubclass(base, LocalProcessSpawner):
         message = (
