@@ -35,9 +35,10 @@ from multiplespawner_core.resources.providers import Reach
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
 from multiplespawner_core.testing.cloud.model import Call, Cloud
-from multiplespawner_core.testing.cloud.provider import INSTALLATION_TAG, ModelCloud
+from multiplespawner_core.testing.cloud.provider import ModelCloud
 from multiplespawner_core.testing.cloud.records import State
 from multiplespawner_core.testing.cloud.settings import Settings
+from multiplespawner_core.testing.cloud.translation import INSTALLATION_TAG
 
 TYPE = "virtual_machine"
 SETTLE = 2400.0

@@ -13,7 +13,8 @@ from multiplespawner_core.testing import ProviderConformance
 from multiplespawner_core.testing.cloud import Fault, FaultKind, Settings
 from multiplespawner_core.testing.cloud.client import SmallCloud
 from multiplespawner_core.testing.cloud.process import CloudProcess
-from multiplespawner_core.testing.cloud.provider import DEADLINE_TAG, INSTALLATION_TAG, ModelCloud
+from multiplespawner_core.testing.cloud.provider import ModelCloud
+from multiplespawner_core.testing.cloud.translation import DEADLINE_TAG, INSTALLATION_TAG
 
 pytest_plugins = ["multiplespawner_core.testing"]
 

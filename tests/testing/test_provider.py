@@ -28,7 +28,7 @@ from multiplespawner_core import (
     Unauthorized,
 )
 from multiplespawner_core.testing.cloud import Fault, FaultKind
-from multiplespawner_core.testing.cloud.provider import DEADLINE_TAG
+from multiplespawner_core.testing.cloud.translation import DEADLINE_TAG
 
 NORTH = Scope("model", "north")
 LONG = 100

@@ -8,15 +8,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from traitlets import Dict, Float, Integer
 
 from multiplespawner_core.contracts import (
     Availability,
     Capabilities,
-    Capacity,
-    Endpoint,
     Handle,
     IdempotentCreate,
     Intent,
@@ -28,52 +26,32 @@ from multiplespawner_core.contracts import (
     Owned,
     Provider,
     ProviderError,
-    Quota,
     ResourceState,
     Scope,
     Specification,
-    Throttled,
     Transient,
-    Unauthorized,
 )
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
 from multiplespawner_core.testing.cloud.model import Answer, Call, Cloud
-
-T = TypeVar("T")
-
-INSTALLATION_TAG = "multiplespawner-installation"
-OWNER_TAG = "multiplespawner-owner"
-DEADLINE_TAG = "multiplespawner-deadline"
+from multiplespawner_core.testing.cloud.translation import (
+    DEADLINE_TAG,
+    INSTALLATION_TAG,
+    STATES,
+    NotShown,
+    endpoint_of,
+    error_of,
+    fits,
+    handle_of,
+    of_instance,
+    offer_of,
+    tags_of,
+    user_data,
+)
 
 INTENT_VARIABLE = "MULTIPLESPAWNER_INTENT"
 """In the environment of servers: the intent that they belong to."""
 
 _CHANGING = frozenset({"create", "terminate", "stop", "start", "tag", "delete_dependent"})
-
-_STATES = {
-    "PROVISIONING": ResourceState.PENDING,
-    "STARTING": ResourceState.PENDING,
-    "RUNNING": ResourceState.READY,
-    "STOPPING": ResourceState.STOPPED,
-    "STOPPED": ResourceState.STOPPED,
-    "FAILED": ResourceState.FAILED,
-    "TERMINATING": ResourceState.DELETING,
-    "TERMINATED": ResourceState.GONE,
-    "ATTACHED": ResourceState.READY,
-    "LEFT": ResourceState.STOPPED,
-}
-
-
-class NotShown(Unauthorized):
-    """Not found, or not allowed to be seen: the cloud does not say which, so nothing is proven."""
-
-
-_ERRORS: Mapping[str, type[ProviderError]] = {
-    "QuotaExceeded": Quota,
-    "NotAuthenticated": Unauthorized,
-    "NotAuthorizedOrNotFound": NotShown,
-    "IncorrectState": Transient,
-}
 
 
 class NoConnection(Exception):
@@ -167,7 +145,7 @@ class CloudProvider(Provider):
                 # What it had the last time may still be there.
                 errors.append(error)
                 found = [{**shape, "reason": str(error)} for shape in self._shapes.get(scope, ())]
-            offers += [_offer(scope, shape) for shape in found if _fits(shape, specification)]
+            offers += [offer_of(scope, shape) for shape in found if fits(shape, specification)]
         if not offers and errors:
             raise errors[0]
         if not offers:
@@ -186,12 +164,12 @@ class CloudProvider(Provider):
             "name": f"multiplespawner-{intent.id}",
             "shape": intent.offer.shape,
             "image": intent.specification.attributes.get("image", ""),
-            "tags": _tags(intent),
-            "user_data": await _user_data(keys),
+            "tags": tags_of(intent),
+            "user_data": await user_data(keys),
         }
         scope = intent.offer.scope
         body = await _settled(self._ask("create", scope, **arguments))
-        return _handle(body["instance"], scope)
+        return handle_of(body["instance"], scope)
 
     async def find(self, intent: Intent, scope: Scope) -> Sequence[Handle]:
         self._block("find")
@@ -201,7 +179,7 @@ class CloudProvider(Provider):
             # What an instance left behind is the intent's as well, under the instance's name.
             if one.dependent:
                 instance = str(one.handle.data["instance"])
-                found.setdefault(instance, Handle(instance, scope, data=_of_instance(one.handle)))
+                found.setdefault(instance, Handle(instance, scope, data=of_instance(one.handle)))
         return list(found.values())
 
     async def describe(self, handle: Handle) -> Observation:
@@ -213,12 +191,12 @@ class CloudProvider(Provider):
         except NotShown:
             await self._require_absent(handle)
             instance = {"state": "TERMINATED"}
-        state = _STATES[instance["state"]]
+        state = STATES[instance["state"]]
         if state is ResourceState.GONE:
             # What is left of a young one may not be shown yet.
             left = await self._dependents(handle) or not await self._is_old(handle)
             return Observation(ResourceState.DELETING if left else ResourceState.GONE)
-        endpoint = _endpoint(instance)
+        endpoint = endpoint_of(instance)
         if state is ResourceState.READY and endpoint is None:
             # It runs, and where it is reached is not known yet.
             state = ResourceState.PENDING
@@ -273,7 +251,7 @@ class CloudProvider(Provider):
                 raise unknown(f"The cloud did not answer ({error}).") from error
         if answer.status == 200:  # noqa: PLR2004 - HTTP's own number
             return answer.body
-        raise _error(answer, unknown)
+        raise error_of(answer, unknown)
 
     async def _pages(self, method: str, name: str, scope: Scope, **arguments: Any) -> list[Any]:
         """The whole list, or an error; a page may be empty and still name a next one."""
@@ -293,14 +271,14 @@ class CloudProvider(Provider):
         dependents = await self._pages("list_dependents", "dependents", scope)
         return [
             Owned(
-                _handle(one, scope),
+                handle_of(one, scope),
                 one["tags"].get(INTENT_TAG),
-                _STATES[one["state"]],
+                STATES[one["state"]],
                 dependent="kind" in one,
                 depends_on=one.get("instance"),
             )
             for one in (*instances, *dependents)
-            if one["tags"].get(tag) == value and _STATES[one["state"]] is not ResourceState.GONE
+            if one["tags"].get(tag) == value and STATES[one["state"]] is not ResourceState.GONE
         ]
 
     async def _dependents(self, handle: Handle) -> list[Any]:
@@ -312,7 +290,7 @@ class CloudProvider(Provider):
         )
         for one in there:
             if one["id"] == handle.id:
-                return _STATES[one["state"]]
+                return STATES[one["state"]]
         await self._require_old(handle)
         return ResourceState.GONE
 
@@ -399,95 +377,10 @@ async def _settled(asking: Any) -> Any:
         raise
 
 
-def _error(answer: Answer, unknown: type[ProviderError]) -> ProviderError:
-    """The contract's error for what the cloud says."""
-    message = str(answer.body.get("message", "The cloud gave no reason."))
-    code = str(answer.body.get("code", ""))
-    if "Out of host capacity" in message:
-        # Its code is that of any internal error.
-        return Capacity("The cloud has no room for this size now.")
-    if code == "TooManyRequests":
-        return Throttled("The cloud asks to slow down.", answer.retry_after)
-    if code in _ERRORS:
-        return _ERRORS[code](message)
-    if answer.status < 500:  # noqa: PLR2004 - HTTP's own number
-        return InvalidSpecification(message)
-    return unknown(f"The cloud answered {answer.status}: {message}")
-
-
-def _offer(scope: Scope, shape: Mapping[str, Any]) -> Offer:
-    reasons = {
-        "NO_CAPACITY": "The cloud has no room for this size now.",
-        "NO_QUOTA": "The account may not have more of this size.",
-    }
-    return Offer(
-        scope=scope,
-        shape=shape["name"],
-        cpu=shape["cpu"],
-        memory=shape["memory"],
-        gpu=shape["gpu"],
-        availability=Availability[shape["availability"]],
-        reason=shape.get("reason") or reasons.get(shape["availability"], ""),
-        price=shape["price"],
-    )
-
-
-def _fits(shape: Mapping[str, Any], wanted: Specification) -> bool:
-    return bool(
-        shape["cpu"] >= (wanted.cpu or 0)
-        and shape["memory"] >= (wanted.memory or 0)
-        and shape["gpu"] >= wanted.gpu
-    )
-
-
-def _tags(intent: Intent) -> dict[str, str]:
-    tags = {
-        INTENT_TAG: intent.id,
-        INSTALLATION_TAG: intent.installation_id,
-        OWNER_TAG: str(intent.owner),
-    }
-    if intent.expires_at is not None:
-        tags[DEADLINE_TAG] = intent.expires_at.isoformat()
-    return tags
-
-
-async def _user_data(keys: Keys) -> dict[str, Any]:
-    """What the machine is told at its first boot: whom to let in, and what to be known by."""
-    data = dict(keys.user_data)
-    if keys.public_key:
-        data["authorized_keys"] = [keys.public_key]
-    if keys.host_key_file:
-        data["host_key"] = await asyncio.to_thread(Path(keys.host_key_file).read_text, "utf-8")
-    return data
-
-
-def _handle(thing: Mapping[str, Any], scope: Scope) -> Handle:
-    data = {"created": thing["created"]}
-    if "instance" in thing:
-        data["instance"] = thing["instance"]
-    return Handle(thing["id"], scope, data=data)
-
-
-def _of_instance(handle: Handle) -> dict[str, Any]:
-    return {"created": handle.data["created"]}
-
-
-def _endpoint(instance: Mapping[str, Any]) -> Endpoint | None:
-    address = instance.get("address")
-    if not address:
-        return None
-    return Endpoint(address["host"], address["port"], address.get("host_key"))
-
-
 __all__ = (
-    "DEADLINE_TAG",
-    "INSTALLATION_TAG",
-    "INTENT_TAG",
     "INTENT_VARIABLE",
-    "OWNER_TAG",
     "CloudProvider",
     "ModelCloud",
     "NoAnswer",
     "NoConnection",
-    "NotShown",
 )
