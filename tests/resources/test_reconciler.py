@@ -245,6 +245,18 @@ async def test_a_server_that_jupyterhub_does_not_know_is_released(hub):
     assert kept.poll() is None
 
 
+async def test_a_server_that_jupyterhub_is_about_to_write_down_is_left_alone(hub):
+    resource = await hub.running()
+    unserved = hub.manager._release_unserved(set(), lambda: hub.serving)
+    assert unserved == {resource.id}
+    await asyncio.sleep(0.05)
+    assert resource.running
+    hub.serving.add(resource.id)
+    assert hub.manager._release_unserved(unserved, lambda: hub.serving) == set()
+    await asyncio.sleep(0.05)
+    assert resource.running
+
+
 async def test_while_nobody_knows_what_jupyterhub_shows_nothing_is_released(hub):
     await hub.die()
     hub.serving = None
