@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "plan": "say what a start of a server would do",
     "plugins": "list the plugins and what they offer",
     "schema": "print the JSON Schema of the two files",
+    "resources": "list what the hub has of its providers, and give it back",
 }
 """Each is a module of this package, imported when it is called: ``--help`` answers at once."""
 

@@ -24,7 +24,7 @@ from multiplespawner_core.contracts import ConfigurationError, Owner
 from multiplespawner_core.spawner.multiple import MultipleSpawner, intent_of
 from multiplespawner_core.spawner.runtime import Runtime
 from multiplespawner_core.spawner.settings import unknown
-from multiplespawner_core.web import choices, handlers, static
+from multiplespawner_core.web import choices, handlers, inventory, static
 from multiplespawner_core.web.home import Home
 
 _MARK = "_multiplespawner_attached"
@@ -94,7 +94,12 @@ def _answer(app: Any, runtime: Runtime) -> None:
     """Add our handlers before JupyterHub's, whose last ones answer everything with 404."""
     home = Home(runtime)
     home.install(app.tornado_settings)
-    answers = [*handlers.handlers(runtime, home), *choices.handlers(runtime), *static.handlers()]
+    answers = [
+        *handlers.handlers(runtime, home),
+        *choices.handlers(runtime),
+        *inventory.handlers(runtime),
+        *static.handlers(),
+    ]
     ours = app.add_url_prefix(app.hub_prefix, answers)
     app.handlers = [*ours, *app.handlers]
 

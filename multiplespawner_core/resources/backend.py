@@ -15,6 +15,10 @@ _SHOWN = {"host", "port", "dbname", "service", "sslmode", "target_session_attrs"
 """Parameters of a URL that hold no secret."""
 
 
+class LedgerInUse(ConfigurationError):
+    """A hub, or a command, holds the ledger's lock."""
+
+
 class Backend(ABC):
     """The database of a ledger, as its one writer needs it.
 
@@ -81,13 +85,15 @@ def lock(held: ExitStack, file: Path, what: str, trait: str) -> None:
     try:
         taken.acquire(blocking=False)
     except Timeout:
-        raise ConfigurationError(in_use(what, trait)) from None
+        raise in_use(what, trait) from None
     held.callback(taken.release)
 
 
-def in_use(what: str, trait: str) -> str:
+def in_use(what: str, trait: str) -> LedgerInUse:
     """What a second hub is told."""
-    return f"another hub uses {what}: stop it, or give each hub its own c.MultipleSpawner.{trait}"
+    return LedgerInUse(
+        f"another hub uses {what}: stop it, or give each hub its own c.MultipleSpawner.{trait}"
+    )
 
 
 def show(url: URL) -> str:
@@ -96,4 +102,4 @@ def show(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
-__all__ = ("Backend", "in_use", "lock", "show")
+__all__ = ("Backend", "LedgerInUse", "in_use", "lock", "show")

@@ -9,6 +9,7 @@ from pathlib import Path
 import alembic.command
 import alembic.config
 import alembic.util
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -115,11 +116,21 @@ def _postgresql(url: URL) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def _upgrade(connection: Connection) -> None:
+def heads() -> tuple[str, ...]:
+    """The version of the tables that this code reads and writes."""
+    return tuple(ScriptDirectory.from_config(_alembic()).get_heads())
+
+
+def _alembic() -> alembic.config.Config:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _alembic()
     config.attributes["connection"] = connection
     alembic.command.upgrade(config, "head")
 
 
-__all__ = ("open_database", "parse_url")
+__all__ = ("heads", "open_database", "parse_url")

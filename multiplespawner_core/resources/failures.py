@@ -56,6 +56,13 @@ class NotExtended(Failure):
     """The end of a server stays where it was."""
 
 
+class Refused(Failure):
+    """What an administrator asked for is not done."""
+
+    def __init__(self, message: str, status: int = 409) -> None:
+        super().__init__(message, "refused", status)
+
+
 class StartCancelled(StartFailed):
     """The server was stopped while it was starting."""
 
@@ -125,6 +132,7 @@ __all__ = (
     "ChildFailed",
     "Failure",
     "NotExtended",
+    "Refused",
     "StartCancelled",
     "StartFailed",
     "for_log",

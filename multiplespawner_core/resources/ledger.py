@@ -103,7 +103,7 @@ class Ledger:
         """Every row that is not closed; synchronous, for the hub's start."""
         with self._backend.readers.connect() as connection:
             rows = connection.execute(select(intents).where(intents.c.phase != Phase.CLOSED.value))
-            return [_record(row) for row in rows]
+            return [record_of(row) for row in rows]
 
     async def insert(self, record: Record) -> Record:
         """Commit a new intent; its generation is counted on from the server's latest."""
@@ -151,7 +151,7 @@ class Ledger:
                 intents.c.user_name == owner.user, intents.c.server_name == owner.server
             )
             rows = connection.execute(query.order_by(intents.c.generation))
-            return [_record(row) for row in rows]
+            return [record_of(row) for row in rows]
 
         result: list[Record] = await self.submit(run)
         return result
@@ -165,7 +165,7 @@ class Ledger:
             for start in range(0, len(wanted), _BATCH):
                 some = intents.c.id.in_(wanted[start : start + _BATCH])
                 rows = connection.execute(select(intents).where(some))
-                found |= {record.id: record for record in map(_record, rows)}
+                found |= {record.id: record for record in map(record_of, rows)}
             return found
 
         result: dict[str, Record] = await self.submit(run)
@@ -353,7 +353,8 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _record(row: Row[Any]) -> Record:
+def record_of(row: Row[Any]) -> Record:
+    """A row of the table `intents`."""
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented accessor
     scope = Scope(values["provider"], values["scope_key"])
     return Record(
@@ -384,4 +385,4 @@ def _record(row: Row[Any]) -> Record:
     )
 
 
-__all__ = ("Ledger", "LedgerUnavailable", "UnknownRow")
+__all__ = ("Ledger", "LedgerUnavailable", "UnknownRow", "record_of")

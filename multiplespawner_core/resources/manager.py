@@ -15,6 +15,7 @@ from multiplespawner_core.resources.child import Child
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import (
     NotExtended,
+    Refused,
     StartCancelled,
     for_user,
     of_extension,
@@ -93,14 +94,18 @@ class Manager:
                 while nobody knows.
             sweep_interval: seconds from the end of a sweep to the next one.
         """
-        served = serving()
+        self.resume(serving())
+        self._spawn(self._sweep_for_ever(serving, sweep_interval))
+
+    def resume(self, served: Collection[str] | None) -> None:
+        """Take up every row that is not closed.
+
+        Args:
+            served: for which intents JupyterHub shows running servers; None if nobody knows.
+        """
         for record in self.ledger.unfinished():
-            resource = Resource(record.owner, id=record.id, record=record, phase=record.phase)
-            resource.events.close()
-            self._resources[record.id] = resource
+            resource = self.take_up(record)
             if record.phase is Phase.RELEASING:
-                resource.exit_status = record.exit_status or 0
-                resource.released.set()
                 self.begin_release(resource, record.reason, resource.exit_status)
             elif record.phase is not Phase.RUNNING and not _may_run(record, served):
                 self.begin_release(resource, "the hub ended while it was starting", FAILED)
@@ -114,10 +119,23 @@ class Manager:
                 resource.verified.clear()
                 self._look_after(resource)
                 self._timer.set(resource.id, expires)
-        self._spawn(self._sweep_for_ever(serving, sweep_interval))
 
-    async def shutdown(self) -> None:
-        """End the hub's part: starts are given up, running servers stay, releases go on later."""
+    def take_up(self, record: Record) -> Resource:
+        """Hold what an earlier hub left; nothing is done with it yet."""
+        resource = Resource(record.owner, id=record.id, record=record, phase=record.phase)
+        resource.events.close()
+        self._resources[record.id] = resource
+        if record.phase is Phase.RELEASING:
+            resource.exit_status = record.exit_status or 0
+            resource.released.set()
+        return resource
+
+    async def shutdown(self, timeout: float = _DRAIN_TIMEOUT) -> None:
+        """End the hub's part: starts are given up, running servers stay, releases go on later.
+
+        Args:
+            timeout: seconds for which releases that are under way are waited for.
+        """
         self._draining = True
         self._timer.stop()
         for resource in list(self._resources.values()):
@@ -125,7 +143,7 @@ class Manager:
                 self.begin_release(resource, "the hub was stopped", FAILED)
         releases = [r.release for r in self._resources.values() if r.release is not None]
         if releases:
-            await asyncio.wait(releases, timeout=_DRAIN_TIMEOUT)
+            await asyncio.wait(releases, timeout=timeout)
         for task in list(self._tasks):
             await end(task)
         self.ledger.close()
@@ -173,6 +191,59 @@ class Manager:
         """The same, and wait until it is committed."""
         self.begin_release(resource, reason, status)
         await resource.released.wait()
+
+    def dismiss(self, resource: Resource, reason: str) -> None:
+        """Release a resource on an administrator's word, and make JupyterHub see the end.
+
+        One that is being released already is tried again at once, if it waits after a failure.
+        """
+        resource.hurry.set()
+        running = resource.running
+        self.begin_release(resource, reason)
+        if running:
+            self._spawn(self._end(resource, reason, 0))
+
+    async def forget(self, resource: Resource, reason: str, by: str) -> None:
+        """Close a row although nobody has shown that its resource is gone.
+
+        Its provider is not asked for anything more.
+
+        Args:
+            resource: being released, or of a provider whose plugin is missing.
+            reason: why.
+            by: who says so.
+
+        Raises:
+            Refused: it must be released instead.
+        """
+        record = resource.record
+        if record is None or not self._may_be_forgotten(resource, record):
+            raise Refused("Only what is being released can be forgotten: release it first.")
+        if resource.release is None and not resource.released.is_set():
+            self.dismiss(resource, f"to be forgotten: {reason}")
+        if resource.release is not None:
+            # What ends a server gently is not cut short.
+            await resource.child_ended.wait()
+        if resource.closed.is_set():
+            raise Refused("It was given back meanwhile: there is nothing to forget.")
+        record = resource.record or record
+        forgotten = f"forgotten by {by}: {reason}"
+        await resource.commit(
+            self.ledger, phase=Phase.CLOSED, closed_at=time.time(), reason=forgotten
+        )
+        resource.closed.set()
+        if resource.release is not None:
+            await end(resource.release)
+        self._resources.pop(resource.id, None)
+        _log.warning(
+            "%s of %s is %s; it was being released (%s), and the last error was: %s",
+            resource.id, resource.owner, forgotten, record.reason, record.last_error or "none",
+        )  # fmt: skip
+
+    def _may_be_forgotten(self, resource: Resource, record: Record) -> bool:
+        resource_type = record.specification.resource_type
+        missing = self._providers.missing(record.provider, resource_type)
+        return resource.release is not None or resource.released.is_set() or bool(missing)
 
     async def extend(self, resource: Resource, new_end: Callable[[float], float]) -> float:
         """Move the end of a running server to a later moment, and return that.
@@ -392,6 +463,9 @@ class Manager:
     # -- the rest -----------------------------------------------------------------------------
 
     def _run_release(self, resource: Resource, reason: str, status: int) -> None:
+        if resource.closed.is_set():
+            return  # it was forgotten while it waited to be begun anew
+
         def done(_: asyncio.Task[Any]) -> None:
             if resource.closed.is_set():
                 self._resources.pop(resource.id, None)

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, event
 
-from multiplespawner_core.contracts import ConfigurationError
 from multiplespawner_core.resources.backend import Backend, in_use
 from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
@@ -134,7 +133,7 @@ class PostgreSQL(Backend):
                 cursor.execute(_HOLDER, (_CLASS, key))
                 holder = cursor.fetchone()
                 since = f" (connected from {holder[0]} since {holder[1]})" if holder else ""
-                raise ConfigurationError(in_use(f"the ledger {self.shown}{since}", "ledger_url"))
+                raise in_use(f"the ledger {self.shown}{since}", "ledger_url")
             time.sleep(0.1)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from multiplespawner_core.contracts import Provider, Scope
+from multiplespawner_core.contracts import ConfigurationError, Kind, Provider, Scope
 from multiplespawner_core.planning.pool import Pool
+from multiplespawner_core.plugins.registry import Registry
 from multiplespawner_core.resources.timing import bounded
 
 _TIMEOUT = 60.0
@@ -40,6 +41,9 @@ class Providers(Protocol):
             ConfigurationError: its plugin is missing.
         """
 
+    def missing(self, name: str, resource_type: str) -> str:
+        """Why no plugin can be asked about resources of that provider; empty if one can."""
+
     async def reached(self) -> Sequence[Reach]:
         """Where the providers that are configured now can make resources; those that answer."""
 
@@ -57,6 +61,9 @@ class PooledProviders:
     async def of(self, name: str, resource_type: str) -> Provider:
         return await self._pool.ready(self._pool.provider(name, resource_type))
 
+    def missing(self, name: str, resource_type: str) -> str:
+        return missing(self._pool.registry, name, resource_type)
+
     async def reached(self) -> list[Reach]:
         found = await asyncio.gather(*map(self._reach, self._pool.providers()))
         return [reach for reaches in found for reach in reaches]
@@ -72,8 +79,17 @@ class PooledProviders:
         return [Reach(scope, one) for scope in scopes for one in types]
 
 
+def missing(registry: Registry, name: str, resource_type: str) -> str:
+    """Why no plugin offers that provider; empty if one does."""
+    try:
+        registry.resolve(Kind.PROVIDER, name, resource_type)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
 async def _scopes(provider: Provider) -> list[Scope]:
     return list(await provider.scopes())
 
 
-__all__ = ("PooledProviders", "Providers", "Reach")
+__all__ = ("PooledProviders", "Providers", "Reach", "missing")

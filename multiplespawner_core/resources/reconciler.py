@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multiplespawner_core.contracts import Owned, Provider, ResourceState
+from multiplespawner_core.contracts import Handle, Owned, Provider, ResourceState
 from multiplespawner_core.planning.boundary import expect
-from multiplespawner_core.resources.failures import for_log
+from multiplespawner_core.resources.failures import Refused, for_log
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.providers import Providers, Reach
 from multiplespawner_core.resources.record import Phase, Record
@@ -21,6 +21,8 @@ from multiplespawner_core.resources.timing import bounded
 
 _LIST_TIMEOUT = 120.0
 _CALL_TIMEOUT = 120.0
+_LOOKS = 20
+_LOOK_PAUSE = 0.25
 _AT_ONCE = 10
 """Calls about single resources that are under way at the same time."""
 
@@ -152,6 +154,40 @@ class Reconciler:
                 self.latest = report
             return report
 
+    async def discard(self, found: Found) -> bool:
+        """Delete what was quarantined, as an administrator says; returns whether it is gone.
+
+        Accepted is not gone: what is not gone at once stays in the report until a sweep finds
+        that it is.
+
+        Raises:
+            Refused: it is there no more, a row accounts for it by now, or it was not deleted.
+        """
+        async with self._sweeping:
+            provider, there = await self._still_unknown(found)
+            try:
+                await bounded(provider.delete(there.handle), _CALL_TIMEOUT)
+                gone = await bounded(_is_gone_soon(provider, there.handle), _CALL_TIMEOUT)
+            except Exception as error:
+                raise _not_done(found, error) from error
+            if gone and self.latest is not None:
+                self.latest = _without(self.latest, found)
+            return gone
+
+    async def _still_unknown(self, found: Found) -> tuple[Provider, Owned]:
+        """The thing, as its provider and the ledger have it now."""
+        reach = found.reach
+        try:
+            provider = await self._providers.of(reach.scope.provider, reach.resource_type)
+            owned = await bounded(self._list(provider, reach), _LIST_TIMEOUT)
+            rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
+        except Exception as error:
+            raise _not_done(found, error) from error
+        for one in _judged(reach, owned, rows):
+            if one.owned.handle.id == found.owned.handle.id and one.verdict is Verdict.UNKNOWN:
+                return provider, one.owned
+        raise Refused(f"{found.owned.handle.id} is not quarantined any more: sweep again.")
+
     async def _sweep(self, reach: Reach, *, dry_run: bool) -> ScopeReport:
         checked = self._running_in(reach)
         try:
@@ -229,7 +265,7 @@ class Reconciler:
 
     def _tell(self, report: Report) -> None:
         """Say of each thing once what it is: for as long as it stays the report shows it."""
-        there = {(one.reach, one.owned.handle.id): one for one in report.found}
+        there = {_key(one): one for one in report.found}
         for key, one in there.items():
             if key not in self._told:
                 _log.log(*_words(one))
@@ -265,8 +301,34 @@ def _words(found: Found) -> tuple[int, str]:
     return logging.WARNING, f"{thing} {why}: it is deleted"
 
 
+def _key(found: Found) -> tuple[Reach, str]:
+    return found.reach, found.owned.handle.id
+
+
 def _place(reach: Reach) -> str:
     return f"{reach.scope.provider} {reach.scope.key}"
+
+
+async def _is_gone_soon(provider: Provider, handle: Handle) -> bool:
+    for _ in range(_LOOKS):
+        if (await provider.describe(handle)).state is ResourceState.GONE:
+            return True
+        await asyncio.sleep(_LOOK_PAUSE)
+    return False
+
+
+def _not_done(found: Found, error: Exception) -> Refused:
+    handle_id = found.owned.handle.id
+    _log.warning("%s could not be deleted", handle_id, exc_info=error)
+    return Refused(f"{handle_id} could not be deleted: {for_log(error)}.", 503)
+
+
+def _without(report: Report, found: Found) -> Report:
+    scopes = (
+        replace(scope, found=tuple(one for one in scope.found if _key(one) != _key(found)))
+        for scope in report.scopes
+    )
+    return replace(report, scopes=tuple(scopes))
 
 
 __all__ = ("Found", "Reconciler", "Report", "ScopeReport", "Verdict", "judge", "reach_of")

@@ -101,7 +101,7 @@ class Release:
                     resource.id, resource.owner, failures, exc_info=error,
                 )  # fmt: skip
                 await self._note(resource, for_log(error))
-                await asyncio.sleep(policy.pause(failures, error))
+                await _pause(resource, policy.pause(failures, error))
 
     async def _is_given_back(self, resource: Resource, record: Record) -> bool:
         # Asked before it is deleted: what still works on it may make it again.
@@ -175,6 +175,13 @@ async def _until_gone(provider: Provider, handle: Handle) -> None:
             await asyncio.sleep(_LOOK_PAUSE)
 
     await bounded(look(), _CALL_TIMEOUT)
+
+
+async def _pause(resource: Resource, seconds: float) -> None:
+    """Wait before the next attempt, unless somebody asks for it."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(resource.hurry.wait(), seconds)
+    resource.hurry.clear()
 
 
 async def _list(found: Awaitable[Any]) -> list[Handle]:

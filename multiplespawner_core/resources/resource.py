@@ -49,6 +49,7 @@ class Resource:
         watcher: looks after the child while it runs.
         release: gives everything back.
         left: work on the resource that is under way, or was left behind when it was cancelled.
+        hurry: set to try a release again at once that waits after a failure.
         extending: held while the end is moved, so that each extension sees the one before.
     """
 
@@ -68,6 +69,7 @@ class Resource:
     watcher: asyncio.Task[Any] | None = None
     release: asyncio.Task[Any] | None = None
     left: set[asyncio.Future[Any]] = field(default_factory=set)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
     extending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

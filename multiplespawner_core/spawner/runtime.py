@@ -12,11 +12,13 @@ from traitlets.config import Config
 
 from multiplespawner_core.catalogue.check import Resolution
 from multiplespawner_core.catalogue.load import Catalogue
-from multiplespawner_core.contracts import Authenticator, Kind, Owner, Provider
+from multiplespawner_core.contracts import Kind, Owner, Provider
 from multiplespawner_core.planning.current import CurrentSite
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.planning.site import Site
 from multiplespawner_core.resources.child import Child
+from multiplespawner_core.resources.cleanup import clean_up
+from multiplespawner_core.resources.inventory import Inventory
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.manager import Manager, Serving
 from multiplespawner_core.resources.providers import PooledProviders
@@ -66,9 +68,9 @@ class Runtime:
         except BaseException:
             self.ledger.close()
             raise
-        self.manager = Manager(
-            self.ledger, PooledProviders(self.pool), self._cleanup, self._child_of
-        )
+        providers = PooledProviders(self.pool)
+        self.manager = Manager(self.ledger, providers, self._cleanup, self._child_of)
+        self.inventory = Inventory(self.manager, providers)
         self._lost: set[str] = set()
 
     @classmethod
@@ -178,14 +180,7 @@ class Runtime:
         return self.pool.provider(record.provider, record.specification.resource_type)
 
     async def _cleanup(self, record: Record) -> None:
-        if record.authenticator is None:
-            return
-        component = self.registry.resolve(Kind.AUTHENTICATOR, record.authenticator)
-        cls: type[Authenticator] = self.registry.load(Kind.AUTHENTICATOR, component)
-        # Not the template's: it may have been changed or removed since.
-        kept = self.pool.authenticator(record.template, cls, record.authenticator_kwargs)
-        authenticator = await self.pool.ready(kept)
-        await authenticator.cleanup(record.intent())
+        await clean_up(self.pool, record)
 
     def _child_of(self, resource: Resource) -> Child | None:
         spawner = self._revive(resource.owner)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from multiplespawner_core.catalogue.limits import MOST
 from multiplespawner_core.contracts import Storage
 from multiplespawner_core.planning import site
 from multiplespawner_core.resources.failures import NotExtended
+from multiplespawner_core.resources.inventory import iso
 from multiplespawner_core.resources.record import Record
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.selection.endings import on_end
@@ -135,12 +135,6 @@ def minutes_of(body: Any) -> int:
         message = f"minutes: must be a whole number from 1 to {_LONGEST}, not {minutes!r:.60}."
         raise NotExtended(message, _LABEL, 400)
     return minutes
-
-
-def iso(moment: float) -> str:
-    """ISO 8601, UTC, in whole seconds."""
-    shown = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds")
-    return shown.replace("+00:00", "Z")
 
 
 def _require_within(known: Lifetime, minutes: int, *, beyond: bool) -> None:

@@ -247,6 +247,9 @@ class FakeProviders:
             raise self.error
         return self.provider
 
+    def missing(self, name, resource_type):
+        return "" if self.error is None else str(self.error)
+
     async def reached(self):
         types = self.provider.capabilities().resource_types
         return [Reach(scope, one) for scope in await self.provider.scopes() for one in types]
