@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Select, create_engine, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    Select,
+    create_engine,
+    select,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from multiplespawner_core.contracts import ConfigurationError
+from multiplespawner_core.resources.backend import show
 from multiplespawner_core.resources.database import heads, parse_url
 from multiplespawner_core.resources.ledger import record_of
 from multiplespawner_core.resources.record import Phase, Record
@@ -57,26 +68,37 @@ def reading(url: str, state_dir: Path) -> Iterator[Connection]:
     Raises:
         ConfigurationError: there is none, or it is not as this version writes it.
     """
-    database = str(parse_url(url or f"sqlite:///{state_dir / 'ledger.sqlite'}").database)
+    parsed = parse_url(url or f"sqlite:///{state_dir / 'ledger.sqlite'}")
+    shown = show(parsed)
     try:
-        Path(database).stat()
-        engine = create_engine(f"sqlite:///file:{database}?mode=ro&uri=true", hide_parameters=True)
-        with engine.connect() as connection:
+        with _engine(parsed).connect() as connection:
             version = connection.execute(text("SELECT version_num FROM multiplespawner_version"))
             if tuple(version.scalars()) != heads():
                 msg = (
-                    f"the ledger {database} is as another version of multiplespawner-core writes"
-                    " it: call the command of the version that the hub uses"
+                    f"the ledger {shown} is as another version of multiplespawner-core writes it:"
+                    " call the command of the version that the hub uses"
                 )
                 raise ConfigurationError(msg)
             yield connection
     except (OSError, SQLAlchemyError) as error:
         detail = getattr(error, "orig", None) or error
         msg = (
-            f"the ledger {database} cannot be read: {detail}; call the command in the directory in"
+            f"the ledger {shown} cannot be read: {detail}; call the command in the directory in"
             " which the hub is started, as the user that the hub runs as"
         )
         raise ConfigurationError(msg) from error
+
+
+def _engine(url: URL) -> Engine:
+    """An engine that cannot write."""
+    if url.get_backend_name() != "sqlite":
+        options = {"postgresql_readonly": True}
+        return create_engine(
+            url, poolclass=NullPool, hide_parameters=True, execution_options=options
+        )
+    Path(str(url.database)).stat()
+    file = f"sqlite:///file:{url.database}?mode=ro&uri=true"
+    return create_engine(file, poolclass=NullPool, hide_parameters=True)
 
 
 def _of(query: Select[tuple[object, ...]], user: str | None = None) -> Query:

@@ -21,7 +21,7 @@ from multiplespawner_core.cli.resources import alone, output, remote
 from multiplespawner_core.cli.resources.door import Door, Model, View
 from multiplespawner_core.contracts import ConfigurationError
 from multiplespawner_core.resources import queries
-from multiplespawner_core.resources.database import LedgerInUse
+from multiplespawner_core.resources.backend import LedgerInUse
 from multiplespawner_core.resources.failures import Refused
 from multiplespawner_core.resources.inventory import MOST, Reader
 from multiplespawner_core.spawner.assembly import Assembly
