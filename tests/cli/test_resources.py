@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -173,6 +174,17 @@ def test_a_ledger_of_another_version(ledger, capsys):
     status, out, err = call(capsys, "list")
     assert (status, out) == (1, "")
     assert "is as another version of multiplespawner-core writes it" in err
+
+
+def test_another_user_leaves_the_ledger_alone(ledger, folder, capsys, monkeypatch):
+    """The hub could not open what would be made there."""
+    owner = ledger.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    before = folder.there(), ledger.read_bytes()
+    status, _, err = call(capsys, "reconcile")
+    assert status == 1
+    assert f"belongs to the user with the id {owner}: call the command as that user" in err
+    assert (folder.there(), ledger.read_bytes()) == before
 
 
 def test_no_ledger(folder, capsys):
