@@ -96,8 +96,11 @@ def _engine(url: URL) -> Engine:
         return create_engine(
             url, poolclass=NullPool, hide_parameters=True, execution_options=options
         )
-    Path(str(url.database)).stat()
-    file = f"sqlite:///file:{url.database}?mode=ro&uri=true"
+    database = str(url.database)
+    Path(database).stat()
+    # Only a hub that runs or was killed leaves such a file; without one SQLite would make it.
+    how = "mode=ro" if Path(f"{database}-wal").exists() else "immutable=1"
+    file = f"sqlite:///file:{quote(database)}?{how}&uri=true"
     return create_engine(file, poolclass=NullPool, hide_parameters=True)
 
 
