@@ -30,12 +30,15 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
+# Only `suites` runs targets beside each other.
+ifndef BESIDE
 .NOTPARALLEL:
+endif
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
-	jupyterhub-suite test-matrix packages test-pythons list-reports chaos bench constraints clean
+	jupyterhub-suite test-matrix packages test-pythons suites list-reports chaos bench constraints clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,7 +103,7 @@ demo: $(VENV)/.stamp-demo ## a hub to try, on this machine (DEMO_ARGS='--port 81
 
 # --- checks ---
 
-test: lint types imports docs unit hub hub5 jupyterhub-suite browser packages test-pythons ## everything
+test: lint types imports docs jupyterhub-suite suites ## everything
 
 test-quick: setup ## lint, types and unit tests: less than two minutes
 	@scripts/system_packages.sh postgresql
@@ -160,10 +163,20 @@ packages: setup ## wheels, installed into empty environments
 		-m packages $(PYTEST_ARGS)
 
 FOUND_PYTHONS = $(foreach v,$(PYTHONS),$(if $(shell $(BIN)/python scripts/find_python.py $(v)),$(v)))
+ON_PYTHONS = $(addprefix unit-on-,$(FOUND_PYTHONS))
+SAY_MISSING = for v in $(filter-out $(FOUND_PYTHONS),$(PYTHONS)); do echo "==> Python $$v: not found, not tested"; done
 
 test-pythons: setup ## unit tests on the oldest and the newest Python
-	@for v in $(filter-out $(FOUND_PYTHONS),$(PYTHONS)); do echo "==> Python $$v: not found, not tested"; done
-	@$(MAKE) --no-print-directory --keep-going $(patsubst %,unit-on-%,$(FOUND_PYTHONS))
+	@$(SAY_MISSING)
+	@$(MAKE) --no-print-directory --keep-going $(ON_PYTHONS)
+
+# The longest first. What apt-get brings is brought before: only one of it can run.
+suites: setup ## all tests of ours, two suites at a time
+	@$(SAY_MISSING)
+	@for p in sshd postgresql chromium node; do scripts/system_packages.sh $$p || exit; done
+	@echo "==> two at a time, each is shown when it has ended: hub hub5 unit browser $(ON_PYTHONS) packages"
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target BESIDE=1 \
+		hub hub5 unit browser $(ON_PYTHONS) packages
 
 unit-on-%: .venv-py%/.stamp
 	@scripts/system_packages.sh postgresql

@@ -153,6 +153,8 @@ def _sum_up(parts: Sequence[Part], report: Path, *, bare: bool) -> int:
     for case in suites.iter("testcase"):
         if any(case.find(kind) is not None for kind in ("failure", "error")):
             print(f"failed   {case.get('classname')}::{case.get('name')}")
+            for found in (*case.iter("failure"), *case.iter("error")):
+                print(found.text)
     ET.ElementTree(suites).write(report, encoding="utf-8", xml_declaration=True)
     if not bare:
         print("children:", ", ".join(f"{name} {n}" for name, n in children.most_common()))
