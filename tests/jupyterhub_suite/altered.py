@@ -98,14 +98,32 @@ ALTERED: Mapping[str, Altered] = {
             '''"Spawn failed: I don't work!"''': _TECHNICAL,
         },
     ),
+    "test_named_servers::test_named_server_limit": Altered(
+        asserts="the record of a server is gone as soon as its deletion was answered; JupyterHub"
+        " removes it after the answer",
+        instead="it is gone soon afterwards: what its children kept is removed before it",
+        replace={
+            """    # Create 3rd named server again
+""": """    for _ in range(500):
+        if servername1 not in user.orm_spawners:
+            break
+        await asyncio.sleep(0.01)
+"""
+        },
+    ),
     "test_api::test_start_stop_race": Altered(
         asserts="a server whose start was cancelled is stopping for as long as the mock's slow stop"
         " takes, and cannot be started meanwhile",
-        instead="it has ended at once and can be started; what is left of it goes on behind",
+        instead="it ends within a second and can be started; what is left of it goes on behind",
         replace={
+            # Within the tenth of a second that JupyterHub waits for it here, or a little later.
             """== 202
     assert spawner.pending == 'stop'
-""": """== 204
+""": """in {202, 204}
+    for _ in range(100):
+        if spawner.pending is None:
+            break
+        await asyncio.sleep(0.01)
     assert spawner.pending is None
 """,
             """== 202
