@@ -94,6 +94,9 @@ class Provider(Plugin):
     async def describe(self, handle: Handle) -> Observation:
         """One look. GONE only on positive evidence: an error is raised, never taken for absence.
 
+        A resource that was accepted and then found no room is FAILED, with `Observation.error`: the
+        core has it deleted and tries the next offer.
+
         Where the child spawner makes the thing, GONE says that nothing of it is there: neither
         what the child made nor a process left of it. The core believes it only after the child's
         start was recorded.

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from multiplespawner_core.contracts.errors import ProviderError
+
 GB: Final = 2**30
 """Bytes in one GB of memory."""
 
@@ -178,11 +180,15 @@ class Observation:
         state: GONE only on positive evidence; an error of the provider's API is none.
         endpoint: where it is reached, with READY.
         reason: for the user, with FAILED.
+        error: with FAILED, the class that `Provider.create` would have raised had it known:
+            after Capacity and Quota the core tries the next offer, as after a refusal; whatever
+            else it is ends the start.
     """
 
     state: ResourceState
     endpoint: Endpoint | None = None
     reason: str = ""
+    error: type[ProviderError] | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from multiplespawner_core.resources.providers import Providers
 from multiplespawner_core.resources.reconciler import Reconciler
 from multiplespawner_core.resources.record import Phase, Record
 from multiplespawner_core.resources.release import Cleanup, Release, Revive
-from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.resources.resource import Resource, new_id
 from multiplespawner_core.resources.timer import Timer
 from multiplespawner_core.resources.timing import bounded, end
 
@@ -283,7 +283,7 @@ class Manager:
     ) -> None:
         try:
             await self._hand_over(resource, before)
-            url = await pipeline.run(resource, planner, self.ledger, self._gates)
+            url = await pipeline.run(resource, planner, self.ledger, self._gates, self._set_aside)
         except Exception as error:  # noqa: BLE001 - whatever it was, the resource must go
             failure = for_user(error, resource.phase, resource.id)
             _log.warning(
@@ -318,6 +318,22 @@ class Manager:
             await asyncio.wait(old, timeout=HANDOVER_TIMEOUT)
             for waiter in old:
                 waiter.cancel()
+
+    async def _set_aside(self, resource: Resource, reason: str) -> None:
+        """Give back under its own intent what a start obtained in vain; the start gets another."""
+        vain = Resource(
+            resource.owner,
+            id=resource.id,
+            record=resource.record,
+            phase=resource.phase,
+        )
+        vain.events.close()
+        vain.child_ended.set()  # none was started
+        resource.id, resource.record, resource.phase = new_id(), None, Phase.CREATING
+        self._resources |= {vain.id: vain, resource.id: resource}
+        _log.info("the start %s of %s goes on as %s", vain.id, vain.owner, resource.id)
+        # One live intent a server: the next is written once this one is committed as released.
+        await self.release(vain, reason, FAILED)
 
     def _fail(self, resource: Resource, failure: Exception) -> None:
         resource.events.fail(str(failure))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from multiplespawner_core.catalogue.findings import looks_secret
 from multiplespawner_core.catalogue.placeholders import of_owner
@@ -34,7 +35,10 @@ from multiplespawner_core.resources.storable import storable
 from multiplespawner_core.resources.timing import bounded
 from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
+T = TypeVar("T")
+
 Planner = Callable[[], Coroutine[Any, Any, Plan]]
+SetAside = Callable[[Resource, str], Coroutine[Any, Any, None]]
 
 PLAN_TIMEOUT = 30.0
 """Seconds that the offers may take; a provider answers from its cache."""
@@ -44,7 +48,9 @@ _DESCRIBE_PAUSE = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def run(resource: Resource, planner: Planner, ledger: Ledger, gates: Gates) -> str:
+async def run(
+    resource: Resource, planner: Planner, ledger: Ledger, gates: Gates, set_aside: SetAside
+) -> str:
     """Start a server and return its URL; raises whatever kept it from starting.
 
     Every step is committed before the next one begins, so that a hub that dies here leaves a row
@@ -55,26 +61,36 @@ async def run(resource: Resource, planner: Planner, ledger: Ledger, gates: Gates
         planner: says how.
         ledger: the durable record.
         gates: let so many starts at a time ask a provider.
+        set_aside: gives back what was obtained in vain, for the reason that it is told, and lets
+            the start go on under another intent.
     """
     resource.events.add("Looking for a place", 1)
     plan = await bounded(planner(), PLAN_TIMEOUT)
-    step = _Steps(resource, plan, ledger, gates)
+    step = _Steps(resource, plan, ledger, gates, set_aside)
     await step.write_intent()
     await step.prepare()
-    handle = await step.obtain()
-    endpoint = handle.endpoint or await step.wait_until_ready(handle)
+    handle, endpoint = await step.obtain()
     access = await step.open(endpoint)
     await step.configure(access)
     return await step.launch(handle, access)
 
 
 class _Steps:
-    def __init__(self, resource: Resource, plan: Plan, ledger: Ledger, gates: Gates) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        plan: Plan,
+        ledger: Ledger,
+        gates: Gates,
+        set_aside: SetAside,
+    ) -> None:
         self._resource = resource
         self._plan = plan
         self._ledger = ledger
         self._gates = gates
-        self._spent = 0.0  # seconds in which earlier offers were asked for
+        self._set_aside = set_aside
+        self._began = time.time()
+        self._spent: dict[str, float] = defaultdict(float)  # seconds, on earlier offers as well
         self._keys = Keys()
         self._handle: Handle | None = None
 
@@ -99,7 +115,7 @@ class _Steps:
             specification=plan.specification,
             created_at=now,
             phase_deadline=now + plan.budget.create,
-            expires_at=None if plan.lifetime is None else now + plan.lifetime,
+            expires_at=None if plan.lifetime is None else self._began + plan.lifetime,
             authenticator=_path(plan.authenticator),
             authenticator_kwargs=storable(plan.authenticator_kwargs, looks_secret),
         )
@@ -117,10 +133,10 @@ class _Steps:
         authenticator = self._plan.authenticator
         if authenticator is not None:
             preparing = authenticator.prepare(self._record.intent())
-            self._keys = await bounded(preparing, self._plan.budget.create)
+            self._keys = await self._within("prepare", preparing, self._plan.budget.create)
 
-    async def obtain(self) -> Handle:
-        """Create the resource, of the next best offer where one is not to be had after all.
+    async def obtain(self) -> tuple[Handle, Endpoint]:
+        """Create the resource and wait for it; of the next best offer where one is not to be had.
 
         Raises:
             Capacity, Quota: no offer is left; the message says what was tried.
@@ -128,15 +144,28 @@ class _Steps:
         self._tell_of_refusals()
         while True:
             try:
-                return await self._create()
+                handle = await self._create()
+                return handle, handle.endpoint or await self._wait_until_ready(handle)
             except (Capacity, Quota, Unavailable) as error:
-                # Surely nothing was made: `creation.create` has resolved every doubt.
                 if self._plan.otherwise is None:
                     raise
-                asking = self._plan.otherwise(error)
+                asking, reason = self._plan.otherwise(error), str(error)
             self._plan = await bounded(asking, PLAN_TIMEOUT)
-            await self._write_attempt()
+            if self._handle is None:
+                # Surely nothing was made: `creation.create` has resolved every doubt.
+                await self._write_attempt()
+            else:
+                await self._begin_anew(reason)
             self._tell_of_refusals()
+
+    async def _begin_anew(self, reason: str) -> None:
+        """What was accepted has failed, and is there: an intent has one resource, so the next offer
+        gets another intent, while the first is given back behind.
+        """
+        await self._set_aside(self._resource, reason)
+        self._handle = None
+        await self.write_intent()
+        await self.prepare()
 
     def _tell_of_refusals(self) -> None:
         for refusal in self._plan.turned_down:
@@ -157,15 +186,10 @@ class _Steps:
         gate = self._gates.of(plan.provider)
         async with gate.turn(plan.budget.queue, lambda ahead: events.add(_queued(ahead), 3)):
             events.add(f"Asking {plan.offer.scope.provider} for {plan.deployment}", 5)
-            began = time.monotonic()
-            try:
-                return await self._ask(gate)
-            finally:
-                self._spent += time.monotonic() - began
+            return await self._ask(gate)
 
     async def _ask(self, gate: Gate) -> Handle:
         plan = self._plan
-        timeout = max(0.0, plan.budget.create - self._spent)
         answers: list[ProviderError] = []
 
         def noted(error: ProviderError) -> None:
@@ -174,7 +198,7 @@ class _Steps:
 
         creating = creation.create(plan.provider, self._record.intent(), self._keys, noted)
         try:
-            handle = await bounded(creating, timeout, left=self._resource.left)
+            handle = await self._within("create", creating, plan.budget.create)
         except asyncio.TimeoutError:
             if not answers:
                 raise
@@ -187,10 +211,11 @@ class _Steps:
         self._handle = handle
         return handle
 
-    async def wait_until_ready(self, handle: Handle) -> Endpoint:
-        await self._enter(Phase.WAITING, self._plan.budget.ready)
+    async def _wait_until_ready(self, handle: Handle) -> Endpoint:
+        budget = self._plan.budget.ready
+        await self._enter(Phase.WAITING, budget - self._spent["ready"])
         self._resource.events.add("Waiting until the resource is ready", 15)
-        return await bounded(self._watch(handle), self._plan.budget.ready)
+        return await self._within("ready", self._watch(handle), budget)
 
     async def open(self, endpoint: Endpoint) -> Access:
         authenticator = self._plan.authenticator
@@ -250,9 +275,7 @@ class _Steps:
             if seen.state is ResourceState.READY and seen.endpoint:
                 return seen.endpoint
             if seen.state in (ResourceState.FAILED, ResourceState.GONE, ResourceState.DELETING):
-                reason = seen.reason or "it disappeared while it was being made"
-                message = f"The resource could not be made: {reason}."
-                raise StartFailed(message, "resource")
+                raise _why_it_failed(seen)
             await asyncio.sleep(_DESCRIBE_PAUSE)
 
     def _placeholders(self, access: Access) -> dict[str, str]:
@@ -272,6 +295,22 @@ class _Steps:
 
     async def _commit(self, **changes: Any) -> None:
         await self._resource.commit(self._ledger, **changes)
+
+    async def _within(self, what: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Its result; all offers that are tried share the time that it may take."""
+        began = time.monotonic()
+        try:
+            timeout = max(0.0, seconds - self._spent[what])
+            return await bounded(work, timeout, left=self._resource.left)
+        finally:
+            self._spent[what] += time.monotonic() - began
+
+
+def _why_it_failed(seen: Observation) -> Exception:
+    reason = seen.reason or "it disappeared while it was being made"
+    if seen.error is not None and issubclass(seen.error, (Capacity, Quota)):
+        return seen.error(reason)
+    return StartFailed(f"The resource could not be made: {reason}.", "resource")
 
 
 def _queued(ahead: int) -> str:

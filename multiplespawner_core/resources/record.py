@@ -41,7 +41,7 @@ class Record:
         id: of the intent.
         installation_id: of the hub that owns it.
         owner: whose server it is for.
-        generation: counts the starts of this server, from 1.
+        generation: counts the intents of this server, from 1.
         authenticator: class path of what made its keys; None if nothing did.
         authenticator_kwargs: what that was made with, without secrets.
         attempt: counts the offers tried for this intent, from 1.

@@ -15,6 +15,11 @@ from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.record import Phase, Record
 
 
+def new_id() -> str:
+    """Of an intent."""
+    return uuid.uuid4().hex
+
+
 def _set_event() -> asyncio.Event:
     event = asyncio.Event()
     event.set()
@@ -33,7 +38,8 @@ class Resource:
     """What the manager holds of one start.
 
     Args:
-        id: of the intent, fixed before it is written.
+        id: of the intent, fixed before it is written. A start whose resource failed when it had
+            been accepted goes on under another.
         owner: whose server it is for.
         child: the child spawner; None after a restart, until JupyterHub asks for the server.
         events: what the user sees of the start.
@@ -54,7 +60,7 @@ class Resource:
     """
 
     owner: Owner
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=new_id)
     child: Child | None = None
     events: EventLog = field(default_factory=EventLog)
     record: Record | None = None
@@ -104,4 +110,4 @@ class Resource:
             await self.released.wait()
 
 
-__all__ = ("Resource",)
+__all__ = ("Resource", "new_id")

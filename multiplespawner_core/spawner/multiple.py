@@ -138,7 +138,7 @@ class MultipleSpawner(Settings, Spawner):
         resource = runtime.manager.begin(self.owner, planner, self._child, self._events)
         self._resource, self._intent_id = resource, resource.id
         try:
-            return await asyncio.shield(resource.url)
+            url = await asyncio.shield(resource.url)
         except asyncio.CancelledError:
             # Said at once: JupyterHub 6 takes the second in which it waits for us for "ready".
             self._events.fail(str(StartCancelled()))
@@ -146,6 +146,9 @@ class MultipleSpawner(Settings, Spawner):
             raise
         except StartFailed as failure:
             raise self._ended_by(failure) from None
+        # It is another one where what was obtained first failed.
+        self._intent_id = resource.id
+        return url
 
     async def stop(self, now: bool = False) -> None:
         """Release the resource; returns once the server has ended."""

@@ -72,6 +72,23 @@ def test_an_answer_that_was_lost_costs_nothing(hub, cloud):
     assert len(cloud.records()) == 1
 
 
+def test_what_is_accepted_and_finds_no_room_is_replaced(hub, cloud):
+    cloud.add_fault(Fault(FaultKind.FAIL_LATER, "create", error="capacity"))
+    hub.client.start("ada")
+    first, second = cloud.records()
+    assert machine_of(hub, "ada")["machine"].endswith(second.id)
+    wait_for(lambda: phases(hub) == ["closed", "running"], "the first is given back", timeout=60)
+    assert next(one for one in cloud.records() if one.id == first.id).gone
+    # JupyterHub knows the server by the intent of the second.
+    hub.kill()
+    hub.start()
+    assert hub.client.is_running("ada")
+    assert machine_of(hub, "ada")["machine"].endswith(second.id)
+    hub.client.stop("ada")
+    wait_for(lambda: phases(hub) == ["closed", "closed"], "the rows are closed", timeout=60)
+    assert cloud.meter().running == frozenset()
+
+
 def test_the_hub_is_killed_and_the_server_goes_on(hub, cloud):
     hub.client.start("ada")
     before = machine_of(hub, "ada")

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes import SCOPE, after
+from fakes import SCOPE, FakeChild, after
 from resources.parts import closed
 
 from multiplespawner_core.contracts import (
+    Access,
     Availability,
     Capacity,
     InvalidSpecification,
+    Keys,
+    Observation,
     Offer,
     OutcomeUnknown,
     Owner,
     Quota,
+    ResourceState,
     Scope,
     Transient,
 )
+from multiplespawner_core.resources import pipeline
 from multiplespawner_core.resources.failures import StartFailed
 from multiplespawner_core.resources.record import Phase
 
@@ -159,3 +164,159 @@ async def test_a_provider_in_trouble_is_left_alone(hub):
         await second.url
     assert caught.value.status == 503
     assert len(hub.provider.intents) == asked
+
+
+# -- what was accepted and fails later --
+
+
+@pytest.fixture
+def doomed(hub, offers, monkeypatch):
+    """What is made in the north was accepted, and fails later: for `error`."""
+    monkeypatch.setattr(pipeline, "_DESCRIBE_PAUSE", 0.01)
+    describe = hub.provider.describe
+    hub.provider.error = Capacity
+
+    async def failing(handle):
+        seen = await describe(handle)
+        if seen.state is not ResourceState.READY or handle.scope != NORTH:
+            return seen
+        return Observation(ResourceState.FAILED, reason="it is full", error=hub.provider.error)
+
+    monkeypatch.setattr(hub.provider, "describe", failing)
+
+
+@pytest.mark.usefixtures("doomed")
+@pytest.mark.parametrize("error", [Capacity, Quota])
+async def test_what_was_accepted_and_fails_is_replaced_and_given_back(hub, error):
+    hub.provider.error = error
+    resource = await hub.running(lifetime=60)
+    vain, row = await hub.rows()
+    assert (row.id, row.scope, row.phase, row.attempt) == (resource.id, SOUTH, Phase.RUNNING, 1)
+    assert row.handle.scope == SOUTH
+    assert (vain.scope, vain.reason, vain.exit_status) == (NORTH, "it is full", 1)
+    assert hub.manager.find(resource.id) is resource
+    assert "Not to be had: fake (small, north): it is full" in told(resource)
+    first, second = hub.provider.intents
+    assert (first.id, second.id) == (vain.id, row.id)
+    assert first.token != second.token
+    assert first.expires_at == second.expires_at, "the lifetime counts from the start's beginning"
+    while hub.manager.find(vain.id) is not None:
+        await asyncio.sleep(0.01)
+    assert [row.phase for row in await hub.rows()] == [Phase.CLOSED, Phase.RUNNING]
+    assert list(hub.cloud) == [row.handle.id]
+    assert hub.cleaned == [vain.id]
+    assert hub.child.stops == 0
+    await hub.manager.release(resource, "it was stopped")
+    await closed(resource)
+    assert hub.cloud == {}
+
+
+@pytest.mark.usefixtures("doomed")
+async def test_what_failed_is_proven_gone_however_long_that_takes(hub):
+    hub.provider.faults["delete"] = [Transient("not now")] * 5
+    gate = hub.provider.gates["delete"] = asyncio.Event()
+    resource = await hub.running()
+    vain, _ = await hub.rows()
+    assert vain.phase is Phase.RELEASING, "nobody waits for it"
+    assert len(hub.cloud) == 2
+    gate.set()
+    while hub.manager.find(vain.id) is not None:
+        await asyncio.sleep(0.01)
+    assert list(hub.cloud) == [resource.record.handle.id]
+
+
+@pytest.mark.usefixtures("doomed")
+async def test_a_hub_that_dies_between_both_gives_both_back(hub):
+    gate = hub.provider.gates["delete"] = asyncio.Event()
+    child = FakeChild()
+    child.gate = asyncio.Event()
+    resource = hub.begin(child)
+    while child.launch is None:
+        await asyncio.sleep(0)
+    assert len(hub.cloud) == 2
+    await hub.die()
+    gate.set()
+    hub.open()
+    await closed(hub.manager.find(resource.id))
+    while hub.cloud:
+        await asyncio.sleep(0.01)
+    assert {row.phase for row in await hub.rows()} == {Phase.CLOSED}
+
+
+@pytest.mark.usefixtures("doomed")
+@pytest.mark.parametrize("when", ["release", "insert"])
+async def test_a_release_between_both_leaves_nothing(hub, when, monkeypatch):
+    resource = hub.begin()
+    first = resource.id
+    if when == "insert":
+        hub.provider.gates["delete"] = asyncio.Event()
+    while resource.id == first or (when == "insert" and len(hub.provider.intents) < 2):
+        await asyncio.sleep(0)
+    hub.manager.begin_release(resource, "the start was cancelled")
+    if when == "insert":
+        hub.provider.gates["delete"].set()
+    await closed(resource)
+    while hub.manager.find(first) is not None:
+        await asyncio.sleep(0.01)
+    assert hub.cloud == {}
+    assert {row.phase for row in await hub.rows()} == {Phase.CLOSED}
+
+
+@pytest.mark.usefixtures("doomed")
+async def test_what_failed_last_is_said_with_the_rest(hub, offers):
+    offers.pop()
+    resource = hub.begin()
+    with pytest.raises(StartFailed, match="Waiting for the resource failed: it is full") as caught:
+        await resource.url
+    assert (caught.value.status, caught.value.reason) == (503, "capacity")
+    await closed(resource)
+    assert hub.cloud == {}
+    assert len(await hub.rows()) == 1
+
+
+@pytest.mark.usefixtures("doomed")
+@pytest.mark.parametrize("error", [None, InvalidSpecification])
+async def test_what_fails_for_another_reason_ends_the_start(hub, error):
+    hub.provider.error = error
+    resource = hub.begin()
+    with pytest.raises(StartFailed, match="The resource could not be made: it is full"):
+        await resource.url
+    await closed(resource)
+    assert len(hub.provider.intents) == 1
+    assert hub.cloud == {}
+
+
+async def test_the_time_to_become_ready_is_shared_by_all_offers(hub, monkeypatch):
+    hub.provider.offered = [Offer(SCOPE, f"size-{n}") for n in range(50)]
+    failed = Observation(ResourceState.FAILED, reason="it is full", error=Capacity)
+    describe = hub.provider.describe
+
+    async def slowly(handle):
+        await asyncio.sleep(0.05)
+        seen = await describe(handle)
+        return seen if seen.state is ResourceState.GONE else failed
+
+    monkeypatch.setattr(hub.provider, "describe", slowly)
+    resource = hub.begin(budget=0.3)
+    with pytest.raises(StartFailed, match="Waiting for the resource took too long"):
+        await resource.url
+    assert 2 < len(hub.provider.intents) < 10
+    await closed(resource)
+
+
+@pytest.mark.usefixtures("doomed")
+async def test_keys_are_made_for_each_intent(hub):
+    made = []
+
+    class Authenticator:
+        async def prepare(self, intent):
+            made.append(intent.id)
+            return Keys(public_key=intent.id)
+
+        async def open(self, intent, endpoint, keys):
+            assert keys.public_key == intent.id
+            return Access(endpoint)
+
+    resource = await hub.running(authenticator=Authenticator())
+    vain, _ = await hub.rows()
+    assert made == [vain.id, resource.id]

@@ -212,6 +212,12 @@ class NeverIsReady(Rack):
         return Observation(PENDING) if seen.state is READY else seen
 
 
+@fails("a_late_failure_says_why", says="Capacity is told as None")
+class KeepsTheKindToItself(Rack):
+    async def describe(self, handle):
+        return replace(await super().describe(handle), error=None)
+
+
 @fails("a_foreign_scope_proves_nothing", says="describe answered Observation(state=<ResourceState")
 class LooksHereForWhatIsElsewhere(Rack):
     async def describe(self, handle):

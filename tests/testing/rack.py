@@ -36,6 +36,7 @@ TERMINATE = 0.3
 PAGE = 2
 PENDING, READY = ResourceState.PENDING, ResourceState.READY
 DELETING, GONE = ResourceState.DELETING, ResourceState.GONE
+FAILED = ResourceState.FAILED
 
 _numbers = itertools.count(1)
 
@@ -54,6 +55,7 @@ class Machine:
     volume: bool = True
     running: bool = False
     started: bool = False
+    failure: object = None
 
 
 class World:
@@ -63,6 +65,7 @@ class World:
         self.machines = {}
         self.now = 0.0
         self.down = self.denied = self.lose = self.hold = self.break_lists = False
+        self.failing = False
 
     async def sleep(self, seconds):
         self.now += seconds
@@ -95,6 +98,7 @@ class World:
             made=self.now,
             deadline=intent.expires_at,
             held=self.hold,
+            failure=self.failing,
         )
         self.machines[made.id] = made
         return made
@@ -103,6 +107,8 @@ class World:
         if machine.deleted is not None:
             ended = self.now - machine.deleted >= TERMINATE
             return GONE if ended else DELETING
+        if machine.failure and self.now - machine.made >= BOOT / 2:
+            return FAILED
         held = machine.held and self.hold
         return READY if self.now - machine.made >= BOOT and not held else PENDING
 
@@ -118,8 +124,8 @@ class World:
         return found | {f"{m.id}-volume" for m in machines if m.volume}
 
     @contextlib.contextmanager
-    def set(self, name):
-        setattr(self, name, True)
+    def set(self, name, value=True):
+        setattr(self, name, value)
         try:
             yield
         finally:
@@ -189,6 +195,8 @@ class Rack(Provider):
         await self.world.ask()
         machine = self.world.machines.get(handle.id)
         state = GONE if machine is None else self.world.state(machine)
+        if state is FAILED:
+            return Observation(state, reason="no room", error=machine.failure)
         return Observation(state, Endpoint("192.0.2.1") if state is READY else None)
 
     async def delete(self, handle):
@@ -307,6 +315,9 @@ class RackConformance(ProviderConformance):
 
     def never_ready(self, provider):
         return self.world.set("hold")
+
+    def fails_later(self, provider, error):
+        return self.world.set("failing", error)
 
     def broken_list(self, provider):
         return self.world.set("break_lists")

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 from testing.parts import Site
 
-from multiplespawner_core import Specification
+from multiplespawner_core import Capacity, Quota, Specification
 from multiplespawner_core.testing import ProviderConformance
 from multiplespawner_core.testing.cloud import Fault, FaultKind, Settings
 from multiplespawner_core.testing.cloud.client import SmallCloud
@@ -56,6 +56,10 @@ class CloudConformance(ProviderConformance):
 
     def lost_answer(self, provider):
         return self._while(Fault(FaultKind.DROP, "create"))
+
+    def fails_later(self, provider, error):
+        reason = {Capacity: "capacity", Quota: "quota"}[error]
+        return self._while(Fault(FaultKind.FAIL_LATER, "create", times=None, error=reason))
 
     def broken_list(self, provider):
         return self._while(Fault(FaultKind.REFUSE, "list", nth=2, times=None))

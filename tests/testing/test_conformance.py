@@ -59,7 +59,15 @@ def test_a_breach_is_told_by_its_own_check(mutant, tmp_path):
                 "test_what_the_child_made_is_seen",
             },
         ),
-        (Place, {"test_import_is_lazy", "test_create_does_not_wait", "test_describe_until_ready"}),
+        (
+            Place,
+            {
+                "test_import_is_lazy",
+                "test_a_late_failure_says_why",
+                "test_create_does_not_wait",
+                "test_describe_until_ready",
+            },
+        ),
     ],
 )
 def test_what_keeps_the_contract_passes(cls, left_out, tmp_path):
@@ -160,7 +168,7 @@ def test_what_is_left_out_is_told(suite, pytester):
     done.assert_outcomes(passed=31)
     lines = done.stdout.str()
     assert "conformance of test_suite.py::TestPlace" in lines
-    assert "6 left out, 31 passed" in lines
+    assert "7 left out, 31 passed" in lines
     done.stdout.fnmatch_lines(
         [
             "left out: what an API that cannot be reached does: no unreachable() is given",
@@ -188,7 +196,7 @@ def test_what_is_left_out_is_told(suite, pytester):
 
 def test_without_the_plugin_what_is_left_out_is_skipped(suite):
     done = suite(SUITE.format(plugin=""), "-rs")
-    done.assert_outcomes(passed=31, skipped=6)
+    done.assert_outcomes(passed=31, skipped=7)
     assert "no unreachable() is given" in done.stdout.str()
 
 

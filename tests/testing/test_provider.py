@@ -261,6 +261,17 @@ async def test_one_that_failed(site):
     assert await provider.describe(handle) == expected
 
 
+@pytest.mark.parametrize(("name", "error"), [("capacity", Capacity), ("quota", Quota)])
+async def test_one_that_failed_for_want_of_room(site, name, error):
+    site.cloud.add_fault(Fault(FaultKind.FAIL_LATER, "create", error=name))
+    provider = site.provider()
+    handle = await provider.create(intent(), KEYS)
+    site.after(LONG)
+    seen = await provider.describe(handle)
+    assert (seen.state, seen.error) == (ResourceState.FAILED, error)
+    assert seen.reason
+
+
 async def test_everything_that_is_owned(site_with):
     site = site_with(page=2)
     provider = site.provider()

@@ -14,8 +14,9 @@ class FaultKind(str, enum.Enum):
 
     REFUSE: answered with `Fault.error`, not done. HOLD: it reaches the cloud late. DELAY: done at
     once, answered late. DROP: done, never answered. TWICE: an instance is made, and another one.
-    FAIL_LATER: the instance that is made fails. IGNORE: answered as if it were done. STRAND: what
-    depends on the instance stays when it is terminated. DOWN: nobody listens.
+    FAIL_LATER: the instance that is made fails, for want of room where `Fault.error` says so.
+    IGNORE: answered as if it were done. STRAND: what depends on the instance stays when it is
+    terminated. DOWN: nobody listens.
     """
 
     REFUSE = "refuse"
@@ -49,7 +50,8 @@ class Fault:
         nth: the first of those calls that it hits, counted from 1.
         times: how many calls it hits; None for every one from then on.
         seconds: for how long it hits any; None for ever.
-        error: with REFUSE, a name of `multiplespawner_core.testing.cloud.errors.ERRORS`.
+        error: with REFUSE and FAIL_LATER, a name of
+            `multiplespawner_core.testing.cloud.errors.ERRORS`.
         delay: with HOLD and DELAY, seconds.
         when: which calls, by their arguments; in process only.
     """

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from multiplespawner_core.testing.cloud import meter
-from multiplespawner_core.testing.cloud.errors import RefusedError
+from multiplespawner_core.testing.cloud.errors import ERRORS, RefusedError
 from multiplespawner_core.testing.cloud.faults import Fault, FaultKind, Faults
 from multiplespawner_core.testing.cloud.records import (
     Address,
@@ -248,9 +248,11 @@ class Cloud:
             return {"instance": self._shown(known, self.now)}
         shape = str(call.arguments.get("shape"))
         self._require_room(call.scope, shape)
-        made = self._make(call, token, digest, doomed=FaultKind.FAIL_LATER in faults)
+        later = faults.get(FaultKind.FAIL_LATER)
+        doomed = later.error if later else ""
+        made = self._make(call, token, digest, doomed=doomed)
         if FaultKind.TWICE in faults:
-            self._make(call, token, digest, doomed=FaultKind.FAIL_LATER in faults)
+            self._make(call, token, digest, doomed=doomed)
         return {"instance": self._shown(made, self.now)}
 
     def _get(self, call: Call) -> Mapping[str, Any]:
@@ -366,7 +368,7 @@ class Cloud:
         held = sum(one.scope == scope and one.shape == shape and one.state in of for one in live)
         return held >= bound
 
-    def _make(self, call: Call, token: str, digest: str, *, doomed: bool) -> Instance:
+    def _make(self, call: Call, token: str, digest: str, *, doomed: str) -> Instance:
         now, arguments = self.now, call.arguments
         self._numbers += 1
         number = f"{self._numbers:04x}{self._rng.getrandbits(32):08x}"
@@ -403,7 +405,10 @@ class Cloud:
         settings = self.settings
         if state is State.RUNNING and instance.doomed:
             state = State.FAILED
-            instance.reason = "The machine did not come up."
+            why = ERRORS[instance.doomed]
+            room = instance.doomed in ("capacity", "quota")
+            instance.code = why.code
+            instance.reason = why.message if room else "The machine did not come up."
         instance.history.add(when, state.value)
         instance.due = None
         if state is not State.RUNNING:
@@ -476,6 +481,7 @@ class Cloud:
             "tags": dict(instance.tags),
             "created": instance.created,
             "reason": instance.reason if state == State.FAILED else "",
+            "code": instance.code if state == State.FAILED else "",
             "address": address and {k: v for k, v in vars(address).items() if k != "since"},
         }
 

@@ -40,6 +40,7 @@ from multiplespawner_core.testing.cloud.translation import (
     NotShown,
     endpoint_of,
     error_of,
+    failed,
     fits,
     handle_of,
     of_instance,
@@ -196,11 +197,13 @@ class CloudProvider(Provider):
             # What is left of a young one may not be shown yet.
             left = await self._dependents(handle) or not await self._is_old(handle)
             return Observation(ResourceState.DELETING if left else ResourceState.GONE)
+        if state is ResourceState.FAILED:
+            return failed(instance)
         endpoint = endpoint_of(instance)
         if state is ResourceState.READY and endpoint is None:
             # It runs, and where it is reached is not known yet.
             state = ResourceState.PENDING
-        return Observation(state, endpoint, instance.get("reason", ""))
+        return Observation(state, endpoint)
 
     async def delete(self, handle: Handle) -> None:
         self._block("delete")

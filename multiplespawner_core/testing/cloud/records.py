@@ -106,9 +106,10 @@ class Instance:
         due: when the next state comes, and which.
         address: where it is reached, once it runs.
         address_due: when its address becomes known.
-        doomed: it fails instead of coming up.
+        doomed: why it fails instead of coming up, a name of `errors.ERRORS`; empty if it comes up.
         strands: its dependents stay when it is terminated.
         reason: why it failed.
+        code: likewise, as a refused request would be answered.
     """
 
     id: str
@@ -124,9 +125,10 @@ class Instance:
     due: tuple[float, State] | None = None
     address: Address | None = None
     address_due: float | None = None
-    doomed: bool = False
+    doomed: str = ""
     strands: bool = False
     reason: str = ""
+    code: str = ""
 
     @property
     def state(self) -> State:

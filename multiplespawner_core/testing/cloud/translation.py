@@ -15,7 +15,9 @@ from multiplespawner_core.contracts import (
     Intent,
     InvalidSpecification,
     Keys,
+    Observation,
     Offer,
+    OutcomeUnknown,
     ProviderError,
     Quota,
     ResourceState,
@@ -72,6 +74,15 @@ def error_of(answer: Answer, unknown: type[ProviderError]) -> ProviderError:
     if answer.status < 500:  # noqa: PLR2004 - HTTP's own number
         return InvalidSpecification(message)
     return unknown(f"The cloud answered {answer.status}: {message}")
+
+
+def failed(instance: Mapping[str, Any]) -> Observation:
+    """An instance that did not come up; the cloud says why as it says why it refuses."""
+    reason, code = instance.get("reason", ""), instance.get("code", "")
+    error = error_of(Answer(500, {"code": code, "message": reason}), OutcomeUnknown)
+    if isinstance(error, (Capacity, Quota)):
+        return Observation(ResourceState.FAILED, reason=str(error), error=type(error))
+    return Observation(ResourceState.FAILED, reason=reason)
 
 
 def offer_of(scope: Scope, shape: Mapping[str, Any]) -> Offer:
@@ -152,6 +163,7 @@ __all__ = (
     "NotShown",
     "endpoint_of",
     "error_of",
+    "failed",
     "fits",
     "handle_of",
     "of_instance",

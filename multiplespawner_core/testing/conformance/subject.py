@@ -9,7 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from multiplespawner_core.contracts import Handle, Intent, Keys, Provider, Specification
+from multiplespawner_core.contracts import (
+    Handle,
+    Intent,
+    Keys,
+    Provider,
+    ProviderError,
+    Specification,
+)
 from multiplespawner_core.testing.conformance import planted, standalone
 from multiplespawner_core.testing.conformance.rules import LeftOut
 
@@ -121,6 +128,16 @@ class Subject:
     def never_ready(self, provider: Provider) -> Context:  # noqa: ARG002
         """What is created in it does not become ready while it lasts."""
         raise _missing("never_ready", "a resource that takes its time to become ready")
+
+    def fails_later(
+        self,
+        provider: Provider,  # noqa: ARG002
+        error: type[ProviderError],  # noqa: ARG002
+    ) -> Context:
+        """What is created in it is accepted and fails before it is ready, for want of room
+        (`error` is Capacity) or quota (Quota).
+        """
+        raise _missing("fails_later", "a resource that was accepted and finds no room")
 
     def broken_list(self, provider: Provider) -> Context:  # noqa: ARG002
         """While it lasts, lists break off after their first part."""

@@ -6,12 +6,14 @@ from dataclasses import replace
 from functools import partial
 
 from multiplespawner_core.contracts import (
+    Capacity,
     Endpoint,
     Handle,
     Intent,
     Observation,
     Provider,
     ProviderError,
+    Quota,
     ResourceState,
     Scope,
     Unauthorized,
@@ -21,6 +23,7 @@ from multiplespawner_core.testing.conformance.faults import Call, during, requir
 from multiplespawner_core.testing.conformance.rules import LeftOut, check
 from multiplespawner_core.testing.conformance.subject import Subject
 
+_UNDER_WAY = (ResourceState.PENDING, ResourceState.READY)
 _WRONG = (ResourceState.FAILED, ResourceState.GONE, ResourceState.DELETING, ResourceState.STOPPED)
 
 
@@ -80,6 +83,27 @@ class Looking(Subject):
             bench.require(seen.state not in _WRONG, f"it says {seen.state.value}{when}: {seen}")
             bench.require(seen.state is ResourceState.READY, f"it is {seen.state.value}{when}")
             bench.require(isinstance(seen.endpoint, Endpoint), f"{seen} has no endpoint")
+
+    @check(
+        "Observation",
+        "What was accepted and fails for want of room or quota is FAILED with error Capacity or"
+        " Quota and a reason, is found, and is gone once it was deleted.",
+    )
+    async def test_a_late_failure_says_why(self, bench: Bench) -> None:
+        provider = await bench.provider()
+        if bench.by_child(provider):
+            raise LeftOut("made_by is child: create reserves the place, or refuses")
+        for error in (Capacity, Quota):
+            async with during(self.fails_later(provider, error)):
+                intent, handle = await bench.make(provider)
+                look = partial(bench.call, provider.describe, handle)
+                seen = await bench.eventually(look, lambda one: one.state not in _UNDER_WAY)
+            bench.require(seen.state is ResourceState.FAILED, f"it failed, and is {seen.state}")
+            bench.require(seen.error is error, f"{error.__name__} is told as {seen.error}")
+            bench.require(seen.reason, "the user is told no reason")
+            found = [one.id for one in await bench.found(provider, intent)]
+            bench.require(handle.id in found, f"{handle.id} failed, and is not found any more")
+            await bench.end(provider, handle)
 
     @check(
         "Provider.describe",
