@@ -326,6 +326,7 @@ class Manager:
             id=resource.id,
             record=resource.record,
             phase=resource.phase,
+            asked_at=resource.asked_at,
         )
         vain.events.close()
         vain.child_ended.set()  # none was started

@@ -205,6 +205,7 @@ class _Steps:
             message = f"Obtaining the resource took too long; the last answer was: {answers[-1]}."
             raise StartFailed(message, "timeout", 503) from answers[-1]
         gate.note(None)
+        self._resource.asked_at = asyncio.get_running_loop().time()
         expect(handle, Handle, plan.provider, "create")
         if plan.made_by_child:
             expect(handle.endpoint, Endpoint, plan.provider, "create: Handle.endpoint")

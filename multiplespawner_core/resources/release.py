@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -31,6 +32,7 @@ STOP_TIMEOUT = 90.0
 
 _CALL_TIMEOUT = 120.0
 _LOOK_PAUSE = 0.2
+_FIRST = 3  # as after so many failures: two seconds until it is deleted once more
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +109,7 @@ class Release:
         # Asked before it is deleted: what still works on it may make it again.
         busy = resource.busy()
         if record.generation:  # else it was never written, and nothing was asked for
-            await self._delete(record)
+            await self._delete(resource, record)
             await bounded(self._cleanup(record), _CALL_TIMEOUT)
         if busy:
             await asyncio.wait(busy, timeout=_CALL_TIMEOUT)
@@ -118,27 +120,33 @@ class Release:
         _log.info("%s of %s is given back", resource.id, resource.owner)
         return True
 
-    async def _delete(self, record: Record) -> None:
+    async def _delete(self, resource: Resource, record: Record) -> None:
         provider = await self._providers.of(record.provider, record.specification.resource_type)
-        handles = {handle.id: handle for handle in await self._find(provider, record)}
+        handles = {}
         if record.handle is not None:
-            handles.setdefault(record.handle.id, record.handle)
-        for handle in handles.values():
-            await bounded(provider.delete(handle), _CALL_TIMEOUT)
+            # What is known goes at once; what is not seen yet is waited for.
+            handles[record.handle.id] = record.handle
+            await bounded(provider.delete(record.handle), _CALL_TIMEOUT)
+        for handle in await self._find(provider, resource, record):
+            if handles.setdefault(handle.id, handle) is handle:
+                await bounded(provider.delete(handle), _CALL_TIMEOUT)
         for handle in handles.values():
             await _until_gone(provider, handle)
 
-    async def _find(self, provider: Provider, record: Record) -> list[Handle]:
+    async def _find(self, provider: Provider, resource: Resource, record: Record) -> list[Handle]:
         """What carries the intent, also beside the recorded handle: a create may act twice.
 
-        Where no handle was recorded a create may have been accepted unseen: only two empty
-        answers, a grace apart, prove that nothing was made.
+        Lists are to be trusted a grace after the create. Where no handle was recorded it may
+        have been accepted unseen: only two empty answers, a grace apart, prove that nothing
+        was made.
         """
-        intent = record.intent()
-        looks = 1 if record.handle is not None else 2
-        for _ in range(looks):
-            if record.handle is None:
-                await asyncio.sleep(provider.capabilities().list_grace)
+        intent, grace = record.intent(), provider.capabilities().list_grace
+        if record.handle is not None:
+            age = asyncio.get_running_loop().time() - resource.asked_at
+            await asyncio.sleep(max(0.0, grace - age))
+            return await bounded(_list(provider.find(intent, record.scope)), _CALL_TIMEOUT)
+        for _ in range(2):
+            await asyncio.sleep(grace)
             found = await bounded(_list(provider.find(intent, record.scope)), _CALL_TIMEOUT)
             if found:
                 return found
@@ -168,11 +176,20 @@ class Release:
 
 
 async def _until_gone(provider: Provider, handle: Handle) -> None:
-    """Wait for the proof, for as long as one call may take; the caller tries again after that."""
+    """Wait for the proof, for as long as one call may take; the caller tries again after that.
+
+    A delete that was accepted may be forgotten: it is asked for again, ever more rarely.
+    """
+    loop = asyncio.get_running_loop()
 
     async def look() -> None:
-        while (await provider.describe(handle)).state is not ResourceState.GONE:
-            await asyncio.sleep(_LOOK_PAUSE)
+        for number in itertools.count(_FIRST):
+            again = loop.time() + policy.pause(number)
+            while loop.time() < again:
+                if (await provider.describe(handle)).state is ResourceState.GONE:
+                    return
+                await asyncio.sleep(_LOOK_PAUSE)
+            await provider.delete(handle)
 
     await bounded(look(), _CALL_TIMEOUT)
 

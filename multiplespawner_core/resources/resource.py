@@ -54,6 +54,7 @@ class Resource:
         pipeline: the start, while it is under way.
         watcher: looks after the child while it runs.
         release: gives everything back.
+        asked_at: when the provider last answered to a create, by the loop's clock; at the latest.
         left: work on the resource that is under way, or was left behind when it was cancelled.
         hurry: set to try a release again at once that waits after a failure.
         extending: held while the end is moved, so that each extension sees the one before.
@@ -74,6 +75,7 @@ class Resource:
     pipeline: asyncio.Task[Any] | None = None
     watcher: asyncio.Task[Any] | None = None
     release: asyncio.Task[Any] | None = None
+    asked_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     left: set[asyncio.Future[Any]] = field(default_factory=set)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     extending: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -56,6 +56,7 @@ class FakeProvider(Provider):
         self.intents = []
         self.offered = [Offer(SCOPE, "small", cpu=1, memory=1)]
         self.width = 20
+        self.grace = 0.01
         self.idempotent = IdempotentCreate.TOKEN
         self.slow_delete = 0
         self.deadlines = {}
@@ -66,7 +67,7 @@ class FakeProvider(Provider):
             made_by=self.made_by,
             idempotent_create=self.idempotent,
             token_validity=3600,
-            list_grace=0.01,
+            list_grace=self.grace,
             sizes=frozenset({"cpu", "memory"}),
             concurrent_creates=self.width,
             create_timeout=5,

@@ -17,6 +17,7 @@ from multiplespawner_core.contracts import (
     Configurer,
     Keys,
     MadeBy,
+    Observation,
     OpenFailed,
     OutcomeUnknown,
     Owner,
@@ -27,6 +28,7 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.resources import manager as manager_module
 from multiplespawner_core.resources import policy
+from multiplespawner_core.resources import release as release_module
 from multiplespawner_core.resources.failures import ChildFailed, StartCancelled, StartFailed
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.resources.tables import intents
@@ -104,6 +106,71 @@ async def test_a_release_at_any_step_leaves_nothing(hub, step):
     assert hub.cloud == {}
     assert not child.alive
     assert [row.phase for row in await hub.rows()] in ([], [Phase.CLOSED])
+
+
+async def test_a_second_resource_that_lists_do_not_show_yet_is_deleted_with_the_first(hub):
+    """A create that was accepted twice, and a server that is stopped at once."""
+    hub.provider.grace = 0.3
+    resource = await hub.running()
+    hub.cloud["vm-twin"] = (resource.id, resource.record.token, ResourceState.READY)
+    shown, find = resource.asked_at + 0.25, hub.provider.find
+
+    async def lagging(intent, scope):
+        found = await find(intent, scope)
+        return [one for one in found if one.id != "vm-twin" or time.monotonic() >= shown]
+
+    hub.provider.find = lagging
+    await hub.manager.release(resource, "it was stopped")
+    await closed(resource)
+    assert hub.cloud == {}
+    assert hub.provider.calls.index("delete") < hub.provider.calls.index("find")
+
+
+async def test_lists_are_not_waited_for_where_the_create_was_long_ago(hub):
+    hub.provider.grace = 0.2
+    resource = await hub.running()
+    await asyncio.sleep(0.2)
+    hub.provider.grace = 3600
+    resource.asked_at -= 3600
+    await hub.manager.release(resource, "it was stopped")
+    await closed(resource)
+
+
+async def test_a_delete_that_is_ignored_is_asked_for_again(hub, monkeypatch):
+    monkeypatch.setattr(release_module, "_CALL_TIMEOUT", 60)
+    resource = await hub.running()
+    delete, ignored = hub.provider.delete, []
+
+    async def ignoring(handle):
+        if len(ignored) < 3:
+            ignored.append(handle)
+        else:
+            await delete(handle)
+
+    hub.provider.delete = ignoring
+    await hub.manager.release(resource, "it was stopped")
+    await closed(resource)
+    assert hub.cloud == {}
+
+
+async def test_a_delete_that_takes_its_time_is_not_asked_for_all_the_time(hub, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(release_module, "_LOOK_PAUSE", 0.01)
+    resource = await hub.running()
+    ends, deleted = time.monotonic() + 1, []
+
+    async def slowly(handle):
+        deleted.append(handle.id)
+
+    async def describe(handle):
+        there = time.monotonic() < ends
+        return Observation(ResourceState.DELETING if there else ResourceState.GONE)
+
+    hub.provider.delete, hub.provider.describe = slowly, describe
+    hub.cloud.clear()
+    await hub.manager.release(resource, "it was stopped")
+    await closed(resource)
+    assert len(deleted) == 1
 
 
 async def test_a_child_that_ignores_its_cancellation_holds_up_nobody_and_is_waited_for(hub):
