@@ -38,7 +38,7 @@ endif
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
-	jupyterhub-suite test-matrix packages test-pythons suites list-reports chaos bench constraints clean
+	jupyterhub-suite test-matrix packages test-pythons suites list-reports chaos chaos-kills bench constraints clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -190,7 +190,12 @@ list-reports: # what .ci/run expects to find
 # --- the rest ---
 
 chaos: setup ## ten thousand schedules of a hub that is killed anywhere: half an hour
-	$(STEP) "chaos" env CHAOS_SCHEDULES=10000 $(BIN)/python -m pytest -q -m chaos $(PYTEST_ARGS)
+	$(STEP) "chaos" env CHAOS_SCHEDULES=10000 \
+		$(BIN)/python -m pytest -q tests/chaos/test_schedules.py $(PYTEST_ARGS)
+
+chaos-kills: setup ## five hundred with hubs that are processes, ended by SIGKILL
+	$(STEP) "chaos of processes" env KILL_SCHEDULES=500 \
+		$(BIN)/python -m pytest -q tests/chaos/test_kills.py $(PYTEST_ARGS)
 
 bench: $(BENCH)/.stamp ## what it costs, beside its peers (BENCH_ARGS='starts --rounds 10')
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)

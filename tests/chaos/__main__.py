@@ -10,15 +10,12 @@ import logging
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 from chaos.schedule import generate
+from chaos.shrinking import shrunk
 from chaos.world import World, template_ledger
-
-SHRINK_FOR = 30.0
-"""Seconds in which a smaller schedule that fails as well is looked for."""
 
 
 def run(schedule, folder):
@@ -26,22 +23,6 @@ def run(schedule, folder):
     world = World(schedule, folder / "state", folder / "template")
     world.run()
     return world
-
-
-def shrunk(schedule, folder):
-    """The smallest schedule that fails, as far as that is found in time, and how it fails."""
-    failure, give_up = None, time.monotonic() + SHRINK_FOR
-    candidates = schedule.smaller()
-    while time.monotonic() < give_up:
-        smaller = next(candidates, None)
-        if smaller is None:
-            break
-        try:
-            run(smaller, folder)
-        except AssertionError as error:
-            schedule, failure = smaller, error
-            candidates = schedule.smaller()
-    return schedule, failure
 
 
 def main(first, count):
@@ -55,14 +36,12 @@ def main(first, count):
             try:
                 world = run(generate(seed), folder)
             except AssertionError as error:
-                schedule, failure = shrunk(generate(seed), folder)
+                schedule, failure = shrunk(generate(seed), lambda one: run(one, folder))
                 failures.append(f"seed {seed}: {error}\nsmallest: {schedule}: {failure}")
                 continue
             killed += world.killed
             fired += world.cloud.faults.fired
-            numbers.update(
-                asked=world.asked, started=world.started, duplicates=world.duplicates, schedules=1
-            )
+            numbers.update({**world.numbers, "duplicates": world.duplicates, "schedules": 1})
             slowest = max(slowest, world.slowest_reclaim)
     figures = {"killed": killed, "fired": fired, "numbers": numbers, "slowest": slowest}
     sys.stdout.write(json.dumps({**figures, "failures": failures}))

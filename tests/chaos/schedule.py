@@ -18,7 +18,44 @@ LABELS = (
 )
 """Where a hub can be killed by name; by number it can be between any two callbacks of its loop."""
 
+OF_PROCESSES = ("transaction: open", "transaction: committed")
+"""Where one can be killed that is a process: in the thread that writes its ledger."""
+
 ERRORS = ("capacity", "quota", "internal", "throttled", "unauthorized", "not_found")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long what happens takes, and where hubs are killed.
+
+    Args:
+        pauses: seconds between two steps, at the most; one is drawn for each.
+        lasting: seconds that a fault lasts which does not hit a few calls only.
+        delays: seconds by which faults hold or delay.
+        labels: where a hub can be killed by name.
+        nth: at which time that it comes there.
+        turns: at which turns of its event loop it can be killed, from and to.
+        moments: after how many seconds it can be killed from outside, from and to.
+    """
+
+    pauses: tuple[float, ...] = (0, 0.1, 1, 1, 3, 10, 60, 400)
+    lasting: tuple[float, ...] = (5.0, 60.0, 600.0)
+    delays: tuple[float, ...] = (0.5, 10.0, 90.0)
+    labels: tuple[str, ...] = LABELS
+    nth: tuple[int, ...] = (1, 1, 1, 2, 3)
+    turns: tuple[int, int] = (20, 2500)
+    moments: tuple[float, float] | None = None
+
+
+VIRTUAL = Pace()
+PROCESSES = Pace(
+    pauses=(0, 0.1, 1, 3, 10, 30, 60),
+    lasting=(2.0, 10.0, 30.0),
+    delays=(0.5, 3.0, 10.0),
+    labels=LABELS + OF_PROCESSES,
+    nth=(1, 1, 2, 3, 5),
+    moments=(0.0, 90.0),
+)
 
 
 @dataclass(frozen=True)
@@ -47,17 +84,19 @@ class Life:
         label: where it is killed; empty for nowhere.
         nth: at which time that it comes there.
         turn: at which turn of its event loop it is killed; 0 for none.
+        moment: seconds after which it is killed from outside, wherever it is; 0 for never.
     """
 
     steps: tuple[Step, ...]
     label: str = ""
     nth: int = 1
     turn: int = 0
+    moment: float = 0.0
 
     @property
     def orderly(self):
         """Whether it ends as a hub that is stopped."""
-        return not self.label and not self.turn
+        return not (self.label or self.turn or self.moment)
 
 
 @dataclass(frozen=True)
@@ -75,36 +114,38 @@ class Schedule:
                 yield replace(self, lives=(*self.lives[:number], less, *self.lives[number + 1 :]))
 
 
-def generate(seed):
+def generate(seed, pace=VIRTUAL):
     rng = random.Random(seed)
-    return Schedule(seed, tuple(_life(rng) for _ in range(rng.randint(1, 3))))
+    return Schedule(seed, tuple(_life(rng, pace) for _ in range(rng.randint(1, 3))))
 
 
-def _life(rng):
-    steps = tuple(_step(rng) for _ in range(rng.randint(3, 12)))
+def _life(rng, pace):
+    steps = tuple(_step(rng, pace) for _ in range(rng.randint(3, 12)))
     end = rng.random()
     if end < 0.55:
-        return Life(steps, label=rng.choice(LABELS), nth=rng.choice((1, 1, 1, 2, 3)))
+        return Life(steps, label=rng.choice(pace.labels), nth=rng.choice(pace.nth))
+    if end < 0.85 and pace.moments and rng.random() < 0.5:
+        return Life(steps, moment=rng.uniform(*pace.moments))
     if end < 0.85:
-        return Life(steps, turn=rng.randint(20, 2500))
+        return Life(steps, turn=rng.randint(*pace.turns))
     return Life(steps)
 
 
-def _step(rng):
-    after = rng.choice((0, 0.1, 1, 1, 3, 10, 60, 400)) * rng.random()
+def _step(rng, pace):
+    after = rng.choice(pace.pauses) * rng.random()
     who = rng.choice(USERS)
     what = rng.choices(
         ("start", "stop", "cancel", "fault", "vanish", "forsake", "wait"), (8, 3, 2, 6, 1, 0.5, 3)
     )[0]
-    value = {"start": _lifetime, "fault": _fault}.get(what, lambda _: None)(rng)
+    value = None
+    if what == "start":
+        value = rng.choice((None, None, 20.0, 120.0, 900.0))
+    elif what == "fault":
+        value = fault(rng, pace)
     return Step(after, what, who, value)
 
 
-def _lifetime(rng):
-    return rng.choice((None, None, 20.0, 120.0, 900.0))
-
-
-def _fault(rng):
+def fault(rng, pace):
     kind = rng.choice(list(FaultKind))
     method = rng.choice(("*", "create", "create", "terminate", "list", "get", "list_dependents"))
     if kind in (FaultKind.TWICE, FaultKind.FAIL_LATER):
@@ -118,7 +159,7 @@ def _fault(rng):
         scope=rng.choice(("*", "north", "south")),
         nth=rng.randint(1, 3),
         times=None if lasting else rng.randint(1, 3),
-        seconds=rng.choice((5.0, 60.0, 600.0)) if lasting else None,
+        seconds=rng.choice(pace.lasting) if lasting else None,
         error=rng.choice(ERRORS),
-        delay=rng.choice((0.5, 10.0, 90.0)),
+        delay=rng.choice(pace.delays),
     )

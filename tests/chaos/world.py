@@ -30,7 +30,7 @@ from multiplespawner_core.resources import (
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import StartFailed
 from multiplespawner_core.resources.ledger import Ledger
-from multiplespawner_core.resources.manager import FAILED, Manager
+from multiplespawner_core.resources.manager import FAILED, SWEEP_INTERVAL, Manager
 from multiplespawner_core.resources.providers import Reach
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
@@ -52,15 +52,8 @@ class Violation(AssertionError):
     """Something that must always hold does not."""
 
 
-class InlineLedger(Ledger):
-    """Commits at once, in the loop: a thread would have a time of its own."""
-
-    def __init__(self, backend, tenure):
-        self.trouble = ""
-        self._backend = backend
-        self._tenure = tenure
-        self._closed = False
-        self.world = None
+class MarkedLedger(Ledger):
+    world = None
 
     async def insert(self, record):
         return await self._marked("insert", super().insert(record))
@@ -68,13 +61,23 @@ class InlineLedger(Ledger):
     async def update(self, record, **changes):
         await self._marked("update", super().update(record, **changes))
         if "phase" in changes:
-            self.world.phases[record.id][changes["phase"]] = self.world.now
+            self.world.note_phase(record.id, changes["phase"])
 
     async def _marked(self, name, work):
         self.world.point(f"{name}: before", work)
         result = await work
         self.world.point(f"{name}: after")
         return result
+
+
+class InlineLedger(MarkedLedger):
+    """Commits at once, in the loop: a thread would have a time of its own."""
+
+    def __init__(self, backend, tenure):
+        self.trouble = ""
+        self._backend = backend
+        self._tenure = tenure
+        self._closed = False
 
     async def submit(self, operation):
         self.world.require_alive()
@@ -87,7 +90,9 @@ class InlineLedger(Ledger):
         self._backend.close()
 
 
-class Provider(ModelCloud):
+class MarkedProvider:
+    """Mixed into a provider of the small cloud."""
+
     world = None
 
     async def _exchange(self, call):
@@ -99,6 +104,10 @@ class Provider(ModelCloud):
             raise
         self.world.point(f"{call.method}: answered")
         return answer
+
+
+class Provider(MarkedProvider, ModelCloud):
+    pass
 
 
 class Providers:
@@ -170,6 +179,12 @@ class World:
         template: a directory with an empty ledger.
     """
 
+    sweep_interval = SWEEP_INTERVAL
+    tails = (0, 1, 30, 700)
+    """Seconds from the last step to the end of a hub, at the most; one is drawn for each."""
+    standing = 3600
+    """Seconds for which the meter must stand still."""
+
     def __init__(self, schedule, directory, template):
         self.schedule = schedule
         self.now = EPOCH
@@ -186,8 +201,8 @@ class World:
         self.pending = {}
         self.labels = Counter()
         self.killed = Counter()
+        self.numbers = Counter()
         self.phases = _Defaults()
-        self.started = self.asked = 0
         self._alive = False
         self._life = None
         self._tasks = set()
@@ -219,6 +234,13 @@ class World:
         self.killed[where] += 1
         self._alive = False
         raise Killed
+
+    def note(self, what):
+        """Count it for the figures."""
+        self.numbers[what] += 1
+
+    def note_phase(self, intent, phase):
+        self.phases[intent][phase] = self.now
 
     def runs(self, instance):
         self.cloud.advance()
@@ -254,14 +276,9 @@ class World:
                 self.ledger.close()
 
     async def _hub(self, life):
-        self.ledger = InlineLedger.open("", self.directory)
-        self.ledger.world = self
-        self.provider = Provider(
-            self.cloud, state_dir=self.directory, installation_id=self.ledger.installation_id
-        )
-        self.provider.world = self
+        self._open()
         self.manager = Manager(self.ledger, Providers(self.provider), self._cleanup, self._revive)
-        self.manager.recover(lambda: set(self.jupyterhub.values()))
+        self.manager.recover(lambda: set(self.jupyterhub.values()), self.sweep_interval)
         for owner in list(self.jupyterhub):
             self._spawn(self._look_at(owner))
         self._spawn(self._poll_for_ever())
@@ -272,8 +289,16 @@ class World:
         for step in life.steps:
             await asyncio.sleep(step.after)
             getattr(self, step.what)(Owner(step.who), step.value)
-        await asyncio.sleep(self._rng.choice((0, 1, 30, 700)) * self._rng.random())
+        await asyncio.sleep(self._rng.choice(self.tails) * self._rng.random())
         await self.manager.shutdown()
+
+    def _open(self):
+        self.ledger = InlineLedger.open("", self.directory)
+        self.ledger.world = self
+        self.provider = Provider(
+            self.cloud, state_dir=self.directory, installation_id=self.ledger.installation_id
+        )
+        self.provider.world = self
 
     def _spawn(self, work):
         task = asyncio.ensure_future(work)
@@ -312,7 +337,7 @@ class World:
 
     def start(self, owner, lifetime):
         if owner not in self.jupyterhub and owner not in self.pending:
-            self.asked += 1
+            self.note("asked")
             child = Child(self, owner)
             resource = self.manager.begin(owner, self._planner(lifetime), child, EventLog())
             self.pending[owner] = resource
@@ -324,7 +349,7 @@ class World:
         except StartFailed:
             pass
         else:
-            self.started += 1
+            self.note("started")
             self.jupyterhub[owner] = resource.id
         finally:
             self.pending.pop(owner, None)
@@ -393,20 +418,25 @@ class World:
     # -- what must hold ---
 
     async def _in_order(self):
-        await asyncio.sleep(SETTLE)
-        self._require_what_is_shown()
+        await self._settle(self._require_what_is_shown)
         for owner in list(self.jupyterhub):
             self.stop(owner, None)
-        await asyncio.sleep(SETTLE)
-        self._require(self.jupyterhub == {}, "every server is stopped")
-        self._require_what_is_shown()
+        await self._settle(self._require_nothing_is_shown)
         before = self.cloud.meter().by_intent
-        await asyncio.sleep(3600)
+        await asyncio.sleep(self.standing)
         after = self.cloud.meter().by_intent
         for intent, seconds in before.items():
             self._require(
                 not intent or after[intent] == seconds, "the meter stands still when nobody runs"
             )
+
+    async def _settle(self, require):
+        await asyncio.sleep(SETTLE)
+        require()
+
+    def _require_nothing_is_shown(self):
+        self._require(self.jupyterhub == {}, "every server is stopped")
+        self._require_what_is_shown()
 
     def _require_what_is_shown(self):
         rows = self.ledger.unfinished()
@@ -415,7 +445,11 @@ class World:
             and all(row.phase is Phase.RUNNING for row in rows),
             "live intents are the servers that JupyterHub shows",
         )
-        ours = [one for one in self.cloud.live() if one.tags.get(INSTALLATION_TAG)]
+        ours = [
+            one
+            for one in self.cloud.live()
+            if one.tags.get(INSTALLATION_TAG) == self.ledger.installation_id
+        ]
         of_intents = Counter(one.tags[INTENT_TAG] for one in ours)
         self._require(
             set(of_intents) <= {row.id for row in rows}, "what costs belongs to a live intent"

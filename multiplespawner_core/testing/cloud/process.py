@@ -37,6 +37,9 @@ class CloudProcess:
         seed: of every chance; None for another one each time.
     """
 
+    module = "multiplespawner_core.testing.cloud"
+    """What the server runs; for tests that run it otherwise."""
+
     def __init__(
         self,
         directory: Path,
@@ -69,7 +72,7 @@ class CloudProcess:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [
-            sys.executable, "-m", "multiplespawner_core.testing.cloud",
+            sys.executable, "-m", self.module,
             "--state", str(self.state), "--secret-file", str(self.secret_file), *self._options,
         ]  # fmt: skip
         if self._settings.exists():
