@@ -250,11 +250,11 @@ def model(row: Record, missing: Missing) -> Model:
 def quarantined(found: Found) -> Model:
     """What the ledger never held, as administrators see it."""
     handle = found.owned.handle
-    where = _where(found.reach)
-    marks = "\0".join((*where.values(), handle.id))
+    scope = found.reach.scope
+    marks = "\0".join((scope.provider, scope.key, *found.reach.resource_types, handle.id))
     return {
         "id": f"q{hashlib.sha256(marks.encode()).hexdigest()[:_FIFTEEN]}",
-        **where,
+        **_where(found.reach),
         "handle": handle.id,
         "intent": found.owned.intent_id,
         "state": found.owned.state.value,
@@ -301,11 +301,11 @@ def _found(found: Found) -> Model:
     }
 
 
-def _where(reach: Reach) -> dict[str, str]:
+def _where(reach: Reach) -> Model:
     return {
         "provider": reach.scope.provider,
         "scope": reach.scope.key,
-        "resource_type": reach.resource_type,
+        "resource_types": list(reach.resource_types),
     }
 
 

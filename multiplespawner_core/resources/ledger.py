@@ -176,7 +176,7 @@ class Ledger:
 
         def run(connection: Connection) -> list[Reach]:
             return [
-                Reach(Scope(row.provider, row.scope_key), row.resource_type)
+                Reach(Scope(row.provider, row.scope_key), (row.resource_type,))
                 for row in connection.execute(select(scopes))
             ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, order=True)
 class Reach:
-    """A place in which resources of one type can be.
+    """A place in which resources of some types can be.
 
     Args:
         scope: where.
-        resource_type: one of `RESOURCE_TYPES`; a name may mean another provider for another one.
+        resource_types: some of `RESOURCE_TYPES`; a name may mean another provider for others.
     """
 
     scope: Scope
-    resource_type: str
+    resource_types: tuple[str, ...]
 
 
 class Providers(Protocol):
@@ -46,6 +47,9 @@ class Providers(Protocol):
 
     async def reached(self) -> Sequence[Reach]:
         """Where the providers that are configured now can make resources; those that answer."""
+
+    def merged(self, reaches: Iterable[Reach]) -> Sequence[Reach]:
+        """One of each scope and provider: asked once, it answers for all of its types."""
 
 
 class PooledProviders:
@@ -68,6 +72,20 @@ class PooledProviders:
         found = await asyncio.gather(*map(self._reach, self._pool.providers()))
         return [reach for reaches in found for reach in reaches]
 
+    def merged(self, reaches: Iterable[Reach]) -> list[Reach]:
+        types: dict[tuple[Scope, object], set[str]] = defaultdict(set)
+        for reach in reaches:
+            for one in reach.resource_types:
+                types[reach.scope, self._made(reach.scope.provider, one)].add(one)
+        return sorted(Reach(scope, tuple(sorted(found))) for (scope, _), found in types.items())
+
+    def _made(self, name: str, resource_type: str) -> object:
+        """What stands for a provider; where there is none, each type stands by itself."""
+        try:
+            return self._pool.provider(name, resource_type)
+        except Exception:  # noqa: BLE001 - who asks it is told why, and no other scope is held up
+            return resource_type
+
     async def _reach(self, provider: Provider) -> list[Reach]:
         try:
             await self._pool.ready(provider)
@@ -75,8 +93,8 @@ class PooledProviders:
         except Exception as error:  # noqa: BLE001 - the ledger knows what was ever used
             _log.warning("%s cannot say where it acts: %r", provider.component, error)
             return []
-        types = provider.capabilities().resource_types
-        return [Reach(scope, one) for scope in scopes for one in types]
+        types = tuple(provider.capabilities().resource_types)
+        return [Reach(scope, types) for scope in scopes]
 
 
 def missing(registry: Registry, name: str, resource_type: str) -> str:

@@ -145,8 +145,9 @@ class Reconciler:
         """
         async with self._sweeping:
             began = time.time()
-            reaches = {*await self._ledger.reaches(), *await self._providers.reached()}
-            sweeping = (self._sweep(reach, dry_run=dry_run) for reach in sorted(reaches))
+            reaches = (*await self._ledger.reaches(), *await self._providers.reached())
+            merged = self._providers.merged(reaches)
+            sweeping = (self._sweep(reach, dry_run=dry_run) for reach in merged)
             scopes = await asyncio.gather(*sweeping)
             report = Report(began, time.time(), tuple(scopes))
             if not dry_run:
@@ -178,7 +179,7 @@ class Reconciler:
         """The thing, as its provider and the ledger have it now."""
         reach = found.reach
         try:
-            provider = await self._providers.of(reach.scope.provider, reach.resource_type)
+            provider = await self._provider_of(reach)
             owned = await bounded(self._list(provider, reach), _LIST_TIMEOUT)
             rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
         except Exception as error:
@@ -198,7 +199,7 @@ class Reconciler:
 
     async def _look_into(self, reach: Reach, *, dry_run: bool) -> ScopeReport:
         try:
-            provider = await self._providers.of(reach.scope.provider, reach.resource_type)
+            provider = await self._provider_of(reach)
             # The provider first and the ledger second: whatever is in the list had its row by then.
             owned = await bounded(self._list(provider, reach), _LIST_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - it proves nothing, and holds up no other scope
@@ -216,6 +217,9 @@ class Reconciler:
         gone = await asyncio.gather(*(self._is_gone(resource) for resource in absent))
         ended = [one.id for one, is_gone in zip(absent, gone, strict=True) if is_gone]
         return ScopeReport(reach, len(owned), tuple(found), tuple(ended))
+
+    async def _provider_of(self, reach: Reach) -> Provider:
+        return await self._providers.of(reach.scope.provider, reach.resource_types[0])
 
     async def _list(self, provider: Provider, reach: Reach) -> list[Owned]:
         listed: Any = await provider.list_owned(self._ledger.installation_id, reach.scope)
@@ -235,7 +239,7 @@ class Reconciler:
         return [
             resource
             for resource in self._running()
-            if resource.record is not None and reach_of(resource.record) == reach
+            if resource.record is not None and _is_in(resource.record, reach)
         ]
 
     async def _is_gone(self, resource: Resource) -> bool:
@@ -273,9 +277,9 @@ class Reconciler:
         self._told = {*there, *(key for key in self._told if key[0] in unknown)}
 
 
-def reach_of(record: Record) -> Reach:
-    """Where the resource of a row is or will be."""
-    return Reach(record.scope, record.specification.resource_type)
+def _is_in(record: Record, reach: Reach) -> bool:
+    resource_type = record.specification.resource_type
+    return record.scope == reach.scope and resource_type in reach.resource_types
 
 
 def _judged(reach: Reach, owned: Sequence[Owned], rows: Mapping[str, Record]) -> list[Found]:
@@ -331,4 +335,4 @@ def _without(report: Report, found: Found) -> Report:
     return replace(report, scopes=tuple(scopes))
 
 
-__all__ = ("Found", "Reconciler", "Report", "ScopeReport", "Verdict", "judge", "reach_of")
+__all__ = ("Found", "Reconciler", "Report", "ScopeReport", "Verdict", "judge")

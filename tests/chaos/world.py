@@ -118,7 +118,10 @@ class Providers:
         return self._provider
 
     async def reached(self):
-        return [Reach(scope, TYPE) for scope in await self._provider.scopes()]
+        return [Reach(scope, (TYPE,)) for scope in await self._provider.scopes()]
+
+    def merged(self, reaches):
+        return sorted(set(reaches))
 
 
 class Authenticator:

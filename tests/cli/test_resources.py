@@ -280,7 +280,7 @@ def test_another_address(folder, monkeypatch):
             remote.url_of(hub, wrong)
 
 
-PLACE = {"provider": "fake", "scope": "here", "resource_type": "virtual_machine"}
+PLACE = {"provider": "fake", "scope": "here", "resource_types": ["virtual_machine"]}
 
 
 def thing(handle, verdict, *, deleted, error=""):

@@ -41,6 +41,8 @@ class FakeProvider(Provider):
             with a true ``after`` is raised after the call has acted.
     """
 
+    poll_interval = 0.02
+
     def __init__(self, cloud=None, made_by=MadeBy.PROVIDER, **kwargs):
         super().__init__(
             component="fake", state_dir=Path("/nonexistent"), installation_id="i" * 32, **kwargs
@@ -72,7 +74,7 @@ class FakeProvider(Provider):
             concurrent_creates=self.width,
             create_timeout=5,
             ready_timeout=5,
-            poll_interval=0.02,
+            poll_interval=self.poll_interval,
         )
 
     async def scopes(self):
@@ -253,4 +255,7 @@ class FakeProviders:
 
     async def reached(self):
         types = self.provider.capabilities().resource_types
-        return [Reach(scope, one) for scope in await self.provider.scopes() for one in types]
+        return [Reach(scope, types) for scope in await self.provider.scopes()]
+
+    def merged(self, reaches):
+        return sorted(set(reaches))

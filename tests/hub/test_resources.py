@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import shutil
 
@@ -14,6 +15,7 @@ from test_lifetime import as_token, token_of, token_of_server
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(300)]  # a command takes seconds
 
+PLACE = f"cloud {platform.node()}"
 ALL = "/multiplespawner/resources"
 SIMPLE = {"class": "jupyterhub.spawner.SimpleLocalProcessSpawner"}
 CLOUD = [
@@ -208,9 +210,11 @@ def test_a_planted_extra_and_something_unknown(cloud):
     unknown = "f" * 32
     (in_the_cloud(hub) / unknown).mkdir()
     dry = as_json(hub, "reconcile", "--dry-run", token=hub.token, status=1)
-    of_machines = next(one for one in dry["scopes"] if one["resource_type"] == "virtual_machine")
-    assert (of_machines["provider"], of_machines["count"]) == ("cloud", 2)
-    (thing,) = of_machines["found"]
+    # The provider has two types: it is asked once, and everything is told once.
+    (of_cloud,) = (one for one in dry["scopes"] if one["provider"] == "cloud")
+    assert of_cloud["resource_types"] == ["container", "virtual_machine"]
+    assert of_cloud["count"] == 2
+    (thing,) = of_cloud["found"]
     assert (thing["handle"], thing["verdict"], thing["deleted"]) == (unknown, "unknown", False)
     assert hub.client.request("GET", ALL).json()["quarantined"] == []
     done = resources(hub, "reconcile", token=hub.token, status=1)
@@ -252,7 +256,7 @@ def test_a_release_that_can_never_end_is_forgotten(cloud):
     done = resources(hub, "forget", intent, "--reason", "its cloud is closed", token=hub.token)
     assert done.stdout == (
         f"{intent} of ada: forgotten by service tests: its cloud is closed;"
-        f" {intent} in cloud this machine may still be there\n"
+        f" {intent} in {PLACE} may still be there\n"
     )
     assert rows(hub, "phase") == [("closed",)]
     assert resources(hub, "list", token=hub.token).stdout.startswith("no resources\n")
@@ -287,7 +291,7 @@ def test_the_same_while_the_hub_is_down(cloud):
     done = resources(hub, "release", quarantined, "--quarantined")
     assert done.stdout == f"{'f' * 32}: gone\n"
     swept = resources(hub, "reconcile").stdout
-    assert "cloud this machine (virtual_machine): 1 found\n" in swept
+    assert f"{PLACE} (container, virtual_machine): 1 found\n" in swept
 
     hub.start()
     hub.client.wait_until_stopped("ada")
@@ -305,7 +309,7 @@ def test_forgetting_while_the_hub_is_down(cloud):
     done = resources(hub, "release", intent, status=1)
     assert f"{intent} of ada is still being given back: " in done.stdout
     done = resources(hub, "reconcile", status=1)
-    assert "cloud this machine (virtual_machine): nothing is known: " in done.stdout
+    assert f"{PLACE} (virtual_machine): nothing is known: " in done.stdout
     done = resources(hub, "forget", intent[:6], "--reason", "its cloud is closed")
     assert f"{intent} of ada: forgotten by account " in done.stdout
     assert rows(hub, "phase") == [("closed",)]

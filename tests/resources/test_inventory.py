@@ -278,7 +278,7 @@ async def test_what_is_quarantined_is_listed_and_deleted_only_explicitly(hub, de
         "id": machine["id"],
         "provider": "fake",
         "scope": "here",
-        "resource_type": "virtual_machine",
+        "resource_types": ["virtual_machine"],
         "handle": "vm-newer",
         "intent": "f" * 32,
         "state": "ready",
@@ -344,7 +344,7 @@ async def test_scopes_of_which_nothing_is_known(hub, desk):
     await hub.running()
     hub.provider.faults["list_owned"] = [Unauthorized("the key was refused")]
     report = await desk.reconcile()
-    place = {"provider": "fake", "scope": "here", "resource_type": "virtual_machine"}
+    place = {"provider": "fake", "scope": "here", "resource_types": ["virtual_machine"]}
     error = {**place, "error": "Unauthorized: the key was refused"}
     assert report["scopes"] == [{**error, "count": 0, "ended": [], "found": []}]
     assert (await desk.list())["unknown_scopes"] == [error]

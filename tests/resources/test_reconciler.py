@@ -7,7 +7,7 @@ import asyncio
 import alembic.command
 import alembic.config
 import pytest
-from fakes import SCOPE
+from fakes import SCOPE, FakeProvider
 from hypothesis import given
 from hypothesis import strategies as st
 from resources.parts import ADA, closed
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 READY = ResourceState.READY
 EVE = Owner("eve")
-HERE = Reach(SCOPE, "virtual_machine")
+HERE = Reach(SCOPE, ("virtual_machine",))
 
 
 async def sweep(hub, **options):
@@ -204,7 +204,8 @@ async def test_a_delete_that_fails_is_tried_again_by_the_next_sweep(hub):
     assert verdicts(await sweep(hub)) == {"vm-extra": (Verdict.EXTRA, True)}
 
 
-async def test_a_restart_asks_each_scope_once_and_no_server_by_itself(hub):
+async def test_a_restart_asks_each_scope_once_and_no_server_by_itself(hub, monkeypatch):
+    monkeypatch.setattr(FakeProvider, "poll_interval", 60.0)
     resources = [hub.begin(owner=Owner(f"user{number}")) for number in range(30)]
     await asyncio.gather(*(one.url for one in resources))
     await hub.die()

@@ -143,7 +143,7 @@ def _time(moment: str | None) -> str:
 
 
 def _place(scope: Model) -> str:
-    return f"{scope['provider']} {scope['scope']} ({scope['resource_type']})"
+    return f"{scope['provider']} {scope['scope']} ({', '.join(scope['resource_types'])})"
 
 
 def _table(rows: Sequence[dict[str, str]]) -> list[str]:
