@@ -135,6 +135,7 @@ class Reconciler:
         self._sweeping = asyncio.Lock()
         self._calls = asyncio.Semaphore(_AT_ONCE)
         self._told: set[tuple[Reach, str]] = set()
+        self._unknown: dict[Reach, str] = {}
         self.latest: Report | None = None
 
     async def sweep(self, *, dry_run: bool = False) -> Report:
@@ -203,8 +204,9 @@ class Reconciler:
             # The provider first and the ledger second: whatever is in the list had its row by then.
             owned = await bounded(self._list(provider, reach), _LIST_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - it proves nothing, and holds up no other scope
-            _log.warning("nothing is known of %s: %r", _place(reach), error)
+            self._complain(reach, repr(error))
             return ScopeReport(reach, error=for_log(error))
+        self._unknown.pop(reach, None)
         rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
         there = {one.handle.id for one in owned if not one.dependent}
         found = await asyncio.gather(
@@ -267,6 +269,12 @@ class Reconciler:
                 return replace(found, error=for_log(error))
         return replace(found, deleted=True)
 
+    def _complain(self, reach: Reach, why: str) -> None:
+        """Once for as long as it stays so: a plugin may be disabled for weeks."""
+        if self._unknown.get(reach) != why:
+            _log.warning("nothing is known of %s: %s", _place(reach), why)
+        self._unknown[reach] = why
+
     def _tell(self, report: Report) -> None:
         """Say of each thing once what it is: for as long as it stays the report shows it."""
         there = {_key(one): one for one in report.found}
@@ -295,7 +303,7 @@ def _words(found: Found) -> tuple[int, str]:
     if found.verdict is Verdict.UNKNOWN:
         message = (
             f"{thing} is this installation's, but the ledger never held its intent: a ledger was"
-            " lost or restored. It is left alone: look at it at the provider"
+            " lost or restored. It is left alone: see multiplespawner resources list"
         )
         return logging.ERROR, message
     why = {

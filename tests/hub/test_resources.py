@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 
+import ends
 import pytest
 from harness import wait_for
 from site_fixture import install_clouds, phases, rows
@@ -261,6 +262,50 @@ def test_a_release_that_can_never_end_is_forgotten(cloud):
     assert rows(hub, "phase") == [("closed",)]
     assert resources(hub, "list", token=hub.token).stdout.startswith("no resources\n")
     assert "is forgotten by service tests: its cloud is closed" in hub.log
+
+
+@pytest.mark.essential
+def test_what_a_disabled_plugin_made_is_kept_until_it_is_back(cloud):
+    hub = cloud(may_leave=True)
+    hub.client.start("ada", {"lifetime": 600})
+    hub.client.start("bob")
+    (first,), (second,) = rows(hub, "id")
+    pid = hub.client.server_get("ada").json()["pid"]
+    hub.terminate()
+    hub.configure_again("c.MultipleSpawner.enabled_plugins = ['local']")
+    hub.start()
+
+    reason = "no enabled plugin offers the provider 'cloud' for virtual_machine"
+    listed = resources(hub, "list", token=hub.token).stdout.splitlines()
+    assert [line.split()[2] for line in listed[1:5:2]] == ["running", "running"]
+    assert [line.strip()[: len(reason)] for line in listed[2:6:2]] == [reason, reason]
+    swept = resources(hub, "reconcile", token=hub.token, status=1).stdout
+    assert f"{PLACE} (virtual_machine): nothing is known: " in swept
+    wait_for(lambda: f"nothing is known of {PLACE}: " in hub.log, "it is logged")
+    assert hub.client.is_running("ada")
+    assert hub.client.server_get("ada").json()["pid"] == pid
+    answer = hub.client.request("POST", ends.path("ada"), json={"minutes": 30})
+    assert reason in answer.json()["message"]
+    hub.client.ensure_user("eve")
+    answer = hub.client.try_start("eve")
+    assert "nothing can be started here at present; ask your administrator" in answer.text
+    hub.client.stop("bob", wait=False)
+    wait_for(lambda: phases(hub) == ["running", "releasing"], "bob's is to be given back")
+    wait_for(lambda: reason in rows(hub, "last_error")[1][0], "and the list says why it is not")
+    assert (in_the_cloud(hub) / first).exists()
+    assert (in_the_cloud(hub) / second).exists()
+    assert len(hub.server_processes()) == 2
+
+    hub.kill()
+    hub.configure_again("")
+    hub.start()
+    assert hub.client.is_running("ada")
+    assert hub.client.server_get("ada").json()["pid"] == pid
+    wait_for(lambda: phases(hub) == ["running", "closed"], "bob's is given back")
+    assert not (in_the_cloud(hub) / second).exists()
+    assert len(hub.server_processes()) == 1
+    hub.client.stop("ada")
+    wait_for(lambda: phases(hub) == ["closed", "closed"], "given back")
 
 
 @pytest.mark.essential

@@ -94,6 +94,7 @@ async def test_what_the_ledger_never_held_is_reported_and_left_alone(hub, caplog
     assert len(hub.cloud) == 2
     assert caplog.text.count("vm-newer in fake here is this installation's") == 1
     assert "a ledger was lost or restored" in caplog.text
+    assert "see multiplespawner resources list" in caplog.text
 
 
 async def test_a_dry_run_says_what_would_be_done(hub):
@@ -148,15 +149,19 @@ async def _nothing():
     return []
 
 
-async def test_a_plugin_that_is_missing_is_an_error_of_its_scope(hub):
+async def test_a_plugin_that_is_missing_is_an_error_of_its_scope(hub, caplog):
     resource = await hub.running()
-    hub.providers.error = ConfigurationError("no plugin offers 'fake'")
-    (scope,) = (await sweep(hub)).scopes
-    assert scope.error == "ConfigurationError: no plugin offers 'fake'"
-    assert resource.poll() is None
-    hub.providers.error = None
-    (scope,) = (await sweep(hub)).scopes
-    assert scope.error == ""
+    told = "nothing is known of fake here: ConfigurationError"
+    for times in (1, 2):
+        hub.providers.error = ConfigurationError("no plugin offers 'fake'")
+        for _ in range(3):
+            (scope,) = (await sweep(hub)).scopes
+            assert scope.error == "ConfigurationError: no plugin offers 'fake'"
+        assert resource.poll() is None
+        assert caplog.text.count(told) == times, "the log says so once while it lasts"
+        hub.providers.error = None
+        (scope,) = (await sweep(hub)).scopes
+        assert scope.error == ""
 
 
 async def test_a_server_that_a_lagging_list_lacks_goes_on(hub):
