@@ -44,6 +44,7 @@ Serving = Callable[[], "Collection[str] | None"]
 
 _POLL_TIMEOUT = 30.0
 _EXTEND_TIMEOUT = 30.0
+_CLEANUP_TIMEOUT = 30.0
 _POLL_INTERVAL = 10.0  # while the provider cannot say its own
 _AGAIN = 30.0  # until a release that broke off by a defect is begun anew
 _DRAIN_TIMEOUT = 20.0
@@ -74,6 +75,7 @@ class Manager:
     ) -> None:
         self.ledger = ledger
         self._providers = providers
+        self._cleanup = cleanup
         self._releases = Release(ledger, providers, cleanup, revive)
         self.reconciler = Reconciler(ledger, providers, self._running, self._look_for)
         self._resources: dict[str, Resource] = {}
@@ -206,7 +208,8 @@ class Manager:
     async def forget(self, resource: Resource, reason: str, by: str) -> None:
         """Close a row although nobody has shown that its resource is gone.
 
-        Its provider is not asked for anything more.
+        Its provider is not asked for anything more; its authenticator removes the keys, which no
+        later release would.
 
         Args:
             resource: being released, or of a provider whose plugin is missing.
@@ -227,6 +230,7 @@ class Manager:
         if resource.closed.is_set():
             raise Refused("It was given back meanwhile: there is nothing to forget.")
         record = resource.record or record
+        await self._remove_keys(record)
         forgotten = f"forgotten by {by}: {reason}"
         await resource.commit(
             self.ledger, phase=Phase.CLOSED, closed_at=time.time(), reason=forgotten
@@ -239,6 +243,15 @@ class Manager:
             "%s of %s is %s; it was being released (%s), and the last error was: %s",
             resource.id, resource.owner, forgotten, record.reason, record.last_error or "none",
         )  # fmt: skip
+
+    async def _remove_keys(self, record: Record) -> None:
+        try:
+            await bounded(self._cleanup(record), _CLEANUP_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - what keeps it open is to be forgotten
+            _log.warning(
+                "%s of %s: what its authenticator keeps for it may still be there",
+                record.id, record.owner, exc_info=error,
+            )  # fmt: skip
 
     def _may_be_forgotten(self, resource: Resource, record: Record) -> bool:
         resource_type = record.specification.resource_type

@@ -165,6 +165,19 @@ async def test_a_start_is_released(hub, desk):
     assert hub.cloud == {}
 
 
+async def test_keys_that_cannot_be_removed_keep_no_row_open(hub, desk, caplog):
+    resource = await stuck(hub)
+
+    async def missing(record):
+        raise MISSING
+
+    hub.manager._cleanup = missing
+    found = await desk.forget(resource.id, "the account was closed", "user root")
+    assert found["phase"] == "closed"
+    told = f"{resource.id} of ada: what its authenticator keeps for it may still be there"
+    assert told in caplog.text
+
+
 async def test_a_release_that_waits_after_a_failure_is_tried_again_at_once(hub, desk, patient):
     resource = await stuck(hub)
     hub.provider.faults.clear()
@@ -183,6 +196,7 @@ async def test_what_is_being_released_can_be_forgotten(hub, desk, caplog):
     assert resource.closed.is_set()
     assert hub.manager.find(resource.id) is None
     assert list(hub.cloud) == [handle]
+    assert hub.cleaned == [resource.id], "its keys are not left lying on the hub"
     hub.provider.calls.clear()
     await asyncio.sleep(0.05)
     assert hub.provider.calls == [], "nobody asks the provider any more"
