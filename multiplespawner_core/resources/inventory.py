@@ -87,6 +87,7 @@ class Inventory:
 
         Raises:
             Refused: it is not quarantined, or its provider did not delete it.
+            LedgerUnavailable: nobody knows whether it is.
         """
         if not _QUARANTINED.match(given):
             raise Refused(f"{given} is no id of something quarantined: these begin with a q.", 400)

@@ -164,6 +164,7 @@ class Reconciler:
 
         Raises:
             Refused: it is there no more, a row accounts for it by now, or it was not deleted.
+            LedgerUnavailable: nobody knows whether a row accounts for it.
         """
         async with self._sweeping:
             provider, there = await self._still_unknown(found)
@@ -182,9 +183,10 @@ class Reconciler:
         try:
             provider = await self._provider_of(reach)
             owned = await bounded(self._list(provider, reach), _LIST_TIMEOUT)
-            rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
         except Exception as error:
             raise _not_done(found, error) from error
+        # Of a ledger that was set back under this hub nothing is believed: this raises.
+        rows = await self._ledger.rows({one.intent_id for one in owned if one.intent_id})
         for one in _judged(reach, owned, rows):
             if one.owned.handle.id == found.owned.handle.id and one.verdict is Verdict.UNKNOWN:
                 return provider, one.owned
@@ -336,10 +338,13 @@ def _not_done(found: Found, error: Exception) -> Refused:
 
 
 def _without(report: Report, found: Found) -> Report:
-    scopes = (
-        replace(scope, found=tuple(one for one in scope.found if _key(one) != _key(found)))
-        for scope in report.scopes
-    )
+    """The same without a thing that is gone, and what depended on it, which went with it."""
+    gone = found.owned.handle.id
+
+    def is_left(one: Found) -> bool:
+        return one.reach != found.reach or gone not in (one.owned.handle.id, one.owned.depends_on)
+
+    scopes = (replace(scope, found=tuple(filter(is_left, scope.found))) for scope in report.scopes)
     return replace(report, scopes=tuple(scopes))
 
 

@@ -13,6 +13,7 @@ from tornado import web
 
 from multiplespawner_core.resources.failures import Refused
 from multiplespawner_core.resources.inventory import MOST, Inventory, Model
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 from multiplespawner_core.spawner.runtime import Runtime
 
 _ALL = r"/api/multiplespawner/resources"
@@ -35,6 +36,9 @@ class _Handler(APIHandler):
             self.write(json.dumps(await answer))
         except Refused as refused:
             raise web.HTTPError(refused.status, refused.message) from None
+        except LedgerUnavailable as error:
+            # Written for administrators, with the remedy.
+            raise web.HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}") from None
 
     def _body(self, **kinds: type) -> dict[str, Any]:
         """The body: an object with some of these keys, or nothing."""

@@ -11,9 +11,12 @@ import pytest
 from fakes import FakeChild
 from resources.parts import closed, record
 
+from multiplespawner_core.contracts import ResourceState
 from multiplespawner_core.resources import manager as manager_module
+from multiplespawner_core.resources.inventory import Inventory
 from multiplespawner_core.resources.reconciler import Verdict
 from multiplespawner_core.resources.record import Phase
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -130,3 +133,60 @@ async def test_what_the_ledger_does_not_hold_is_left_alone(hub, tmp_path, lost):
     report = await hub.manager.reconciler.sweep()
     assert [one.verdict for one in report.found] == [Verdict.UNKNOWN]
     assert again.poll() is None
+
+
+async def set_back(hub, tmp_path):
+    """The backup is copied over the ledger of a hub that runs."""
+    target = sqlite3.connect(hub.directory / "ledger.sqlite")
+    with sqlite3.connect(tmp_path / "backup.sqlite") as source:
+        source.backup(target)
+    source.close()
+    target.close()
+
+
+async def test_on_the_word_of_a_ledger_that_was_set_back_nothing_is_quarantined(hub, tmp_path):
+    """Or an administrator would see users' servers offered for deletion."""
+    desk = Inventory(hub.manager, hub.providers)
+    hub.cloud["vm-newer"] = ("f" * 32, "", ResourceState.READY)
+    await desk.reconcile()
+    ((thing,), before) = (await desk.list())["quarantined"], hub.manager.reconciler.latest
+    backup(hub, tmp_path)
+    resource = await hub.running()
+    await set_back(hub, tmp_path)
+    for ask in (desk.reconcile(), desk.discard(thing["id"], "user root"), desk.list()):
+        with pytest.raises(LedgerUnavailable, match="set back while the hub runs"):
+            await ask
+    assert hub.manager.reconciler.latest is before
+    assert set(hub.cloud) == {"vm-newer", resource.record.handle.id}
+    assert resource.poll() is None
+
+
+async def test_what_is_discarded_after_a_setback_takes_its_dependents_from_the_list(hub, tmp_path):
+    restore = backup(hub, tmp_path)
+    old = await hub.running()
+    machine = old.record.handle.id
+    hub.cloud["disk-1"] = hub.cloud["disk-other"] = (old.id, "", ResourceState.READY)
+    await restore()
+    hub.open(serving={old.id})
+    hub.provider.of = {"disk-1": machine}
+    desk = Inventory(hub.manager, hub.providers)
+    await desk.reconcile()
+    ids = {one["handle"]: one["id"] for one in (await desk.list())["quarantined"]}
+    assert set(ids) == {machine, "disk-1", "disk-other"}
+    # By then the user has another server: it is none of the quarantined.
+    again = await hub.running()
+    assert (await desk.discard(ids[machine], "user root"))["state"] == "gone"
+    left = (await desk.list())["quarantined"]
+    assert [one["handle"] for one in left] == ["disk-other"]
+    assert again.record.handle.id in hub.cloud
+    assert again.poll() is None
+
+
+async def test_what_a_restored_ledger_shows_as_a_start_is_not_offered_for_deletion(hub, tmp_path):
+    old = await before_it_ran(hub, tmp_path)
+    hub.open(serving={old.id})
+    desk = Inventory(hub.manager, hub.providers)
+    report = await desk.reconcile()
+    assert [scope["found"] for scope in report["scopes"]] == [[]]
+    assert (await desk.list())["quarantined"] == []
+    assert hub.manager.find(old.id).running

@@ -24,6 +24,7 @@ from multiplespawner_core.resources import queries
 from multiplespawner_core.resources.backend import LedgerInUse
 from multiplespawner_core.resources.failures import Refused
 from multiplespawner_core.resources.inventory import MOST, Reader
+from multiplespawner_core.resources.unavailable import LedgerUnavailable
 from multiplespawner_core.spawner.assembly import Assembly
 
 _WAIT: Final = 60.0
@@ -100,7 +101,7 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.action in _READING:
             return _read(chosen, assembly, asked)
         return _change(chosen, assembly, asked)
-    except (Refused, remote.Unreachable) as refused:
+    except (Refused, remote.Unreachable, LedgerUnavailable) as refused:
         print(f"multiplespawner: {refused}", file=sys.stderr)
         return 1
 
