@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import sqlite3
+import ssl
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from certipy import Certipy
 
 from multiplespawner_core.cli import hub_config, main
 from multiplespawner_core.cli.resources import output, remote
@@ -278,6 +282,38 @@ def test_another_address(folder, monkeypatch):
     for wrong in ("ftp://hub", "hub:8081", "file:///etc/passwd", "http://", "http://hub:x/"):
         with pytest.raises(ConfigurationError, match="--hub-url"):
             remote.url_of(hub, wrong)
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"resources": []}')
+
+
+@pytest.fixture
+def behind_tls(tmp_path):
+    """An API with a certificate of an authority that nobody knows, and the authority's."""
+    made = Certipy(store_dir=str(tmp_path))
+    authority = made.create_ca("authority")["files"]["cert"]
+    pair = made.create_signed_pair("hub", "authority", alt_names=["IP:127.0.0.1"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair["files"]["cert"], pair["files"]["key"])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}/hub/api", authority
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_certificate_of_an_authority_of_ones_own(behind_tls, monkeypatch):
+    url, authority = behind_tls
+    with pytest.raises(remote.Unreachable, match=r"name its file in .* SSL_CERT_FILE"):
+        await remote.Hub(url, "SECRET").list()
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    assert await remote.Hub(url, "SECRET").list() == {"resources": []}
 
 
 PLACE = {"provider": "fake", "scope": "here", "resource_types": ["virtual_machine"]}

@@ -9,6 +9,7 @@ import pytest
 from ends import lifetime, path
 from harness import wait_for
 from site_fixture import phases, rows
+from test_resources import resources
 
 pytestmark = pytest.mark.hub
 
@@ -73,3 +74,20 @@ def test_a_server_reads_its_end_behind_tls(tidy_site):
         trust_env=False,
     )
     assert answer.json() == lifetime(hub)
+
+
+@pytest.mark.timeout(300)  # a command takes seconds
+def test_resources_are_seen_and_released_behind_tls(site):
+    hub = site(internal_ssl=True)
+    hub.client.start("ada")
+    ((intent,),) = rows(hub, "id")
+    listed = resources(hub, "list", token=hub.token)
+    assert f"{intent[:12]}  ada    running  local" in listed.stdout
+    assert listed.stderr == "", "the hub was asked"
+    # Directly nobody is heard without the hub's own certificates.
+    inside = ("--hub-url", f"https://127.0.0.1:{hub.hub_port}/hub/api")
+    done = resources(hub, "release", intent, *inside, token=hub.token, status=1)
+    assert "with internal SSL ask through the hub's proxy" in done.stderr
+    done = resources(hub, "release", intent, token=hub.token)
+    assert done.stdout == f"{intent} of ada is given back\n"
+    hub.client.wait_until_stopped("ada")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import stat
 from http import HTTPStatus
 from http.client import HTTPException
@@ -23,6 +24,11 @@ NEEDED = (
     " set JUPYTERHUB_API_TOKEN, or name a file of mode 0600 with --token-file"
 )
 NOT_ASKED = "without a token the hub is not asked"
+
+_UNTRUSTED = (
+    "with internal SSL ask through the hub's proxy, by --hub-url if need be; where a certificate is"
+    " of an authority of your own, name its file in the environment variable SSL_CERT_FILE"
+)
 
 _TIMEOUT = 600.0
 _EVERYWHERE = ("", "*", "0.0.0.0", "::")  # noqa: S104 - addresses to listen at, not to ask
@@ -84,7 +90,8 @@ class Hub:
                 raise self._refused(error) from None
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", error)
-            msg = f"no hub answers at {self._url} ({reason}); see --hub-url"
+            hint = _UNTRUSTED if isinstance(reason, ssl.SSLError) else "see --hub-url"
+            msg = f"no hub answers at {self._url} ({reason}); {hint}"
             raise Unreachable(msg) from None
         except ValueError:
             raise self._strange("no JSON") from None
