@@ -253,10 +253,23 @@ class Manager:
                 record.id, record.owner, exc_info=error,
             )  # fmt: skip
 
+    def stranded(self, user: str) -> list[Resource]:
+        """What of a user's was stopped and cannot be given back: a plugin is missing."""
+        return [
+            resource
+            for resource in self._resources.values()
+            if resource.owner.user == user
+            and resource.released.is_set()
+            and resource.record is not None
+            and self._missing(resource.record)
+        ]
+
+    def _missing(self, record: Record) -> str:
+        return self._providers.missing(record.provider, record.specification.resource_type)
+
     def _may_be_forgotten(self, resource: Resource, record: Record) -> bool:
-        resource_type = record.specification.resource_type
-        missing = self._providers.missing(record.provider, resource_type)
-        return resource.release is not None or resource.released.is_set() or bool(missing)
+        begun = resource.release is not None or resource.released.is_set()
+        return begun or bool(self._missing(record))
 
     async def extend(self, resource: Resource, new_end: Callable[[float], float]) -> float:
         """Move the end of a running server to a later moment, and return that.

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from jupyterhub.utils import url_escape_path
 
+from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.spawner.multiple import MultipleSpawner
 from multiplespawner_core.spawner.runtime import Runtime
 from multiplespawner_core.web.lifetime import Lifetime, lifetime_of
@@ -79,6 +80,7 @@ class Ends:
     anchor: str = ANCHOR
     outcome: Outcome | None = None
     servers: Sequence[Server] = ()
+    stranded: Sequence[str] = ()
 
 
 class Home:
@@ -116,7 +118,8 @@ class Home:
             outcome = self._outcomes.pop(user.name, None)
             if outcome is not None and time.monotonic() - outcome.at > _NEWS:
                 outcome = None
-            return Ends(outcome=outcome, servers=list(self._servers(user)))
+            stranded = [_stranded(one) for one in self._runtime.manager.stranded(user.name)]
+            return Ends(outcome=outcome, servers=list(self._servers(user)), stranded=stranded)
         except Exception:  # noqa: BLE001 - as promised
             _log.exception("the home page cannot show when servers end")
             return Ends()
@@ -163,6 +166,13 @@ class Home:
 def label(name: str, spawner: Any) -> str:
     """How JupyterHub's page calls a server; names for display came with JupyterHub 6."""
     return getattr(spawner, "display_name", "") or name or "My Server"
+
+
+def _stranded(resource: Resource) -> str:
+    return (
+        f"{label(resource.owner.server, None)} was stopped, but may still run: the hub lacks at"
+        " present what is needed to end it. Your administrator can see this"
+    )
 
 
 def _steps(known: Lifetime) -> list[tuple[int, str]]:

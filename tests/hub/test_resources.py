@@ -292,6 +292,8 @@ def test_what_a_disabled_plugin_made_is_kept_until_it_is_back(cloud):
     hub.client.stop("bob", wait=False)
     wait_for(lambda: phases(hub) == ["running", "releasing"], "bob's is to be given back")
     wait_for(lambda: reason in rows(hub, "last_error")[1][0], "and the list says why it is not")
+    assert "My Server was stopped, but may still run" in hub.session("bob").get("/hub/home").text
+    assert "may still run" not in hub.session("ada").get("/hub/home").text
     assert (in_the_cloud(hub) / first).exists()
     assert (in_the_cloud(hub) / second).exists()
     assert len(hub.server_processes()) == 2

@@ -14,6 +14,7 @@ from multiplespawner_core.contracts import (
     Access,
     Authenticator,
     Capacity,
+    ConfigurationError,
     Configurer,
     Keys,
     MadeBy,
@@ -171,6 +172,18 @@ async def test_a_delete_that_takes_its_time_is_not_asked_for_all_the_time(hub, m
     await hub.manager.release(resource, "it was stopped")
     await closed(resource)
     assert len(deleted) == 1
+
+
+async def test_what_cannot_be_given_back_for_want_of_a_plugin_is_known(hub):
+    resource = await hub.running()
+    hub.providers.error = ConfigurationError("no plugin offers 'fake'")
+    assert hub.manager.stranded("ada") == [], "it runs"
+    await hub.manager.release(resource, "it was stopped")
+    assert hub.manager.stranded("ada") == [resource]
+    assert hub.manager.stranded("eve") == []
+    hub.providers.error = None
+    assert hub.manager.stranded("ada") == []
+    await closed(resource)
 
 
 async def test_a_child_that_ignores_its_cancellation_holds_up_nobody_and_is_waited_for(hub):

@@ -7,11 +7,16 @@ from types import SimpleNamespace
 import jinja2
 import pytest
 
+from multiplespawner_core.contracts import Owner
 from multiplespawner_core.web import home as home_module
 from multiplespawner_core.web.home import Home, duration
 
 PAGE = "<html>{% block main %}JupyterHub's{% endblock %}</html>"
 ADA = SimpleNamespace(name="ada", spawners={})
+STRANDED = {
+    "eve": [SimpleNamespace(owner=Owner("eve")), SimpleNamespace(owner=Owner("eve", "lab"))]
+}
+RUNTIME = SimpleNamespace(manager=SimpleNamespace(stranded=lambda user: STRANDED.get(user, ())))
 
 
 def environment(*, templates=None, **options):
@@ -23,7 +28,7 @@ def environment(*, templates=None, **options):
 
 
 def installed(*, sync=None, asynchronous=None):
-    home = Home(SimpleNamespace())
+    home = Home(RUNTIME)
     settings = {
         "jinja2_env": asynchronous or environment(enable_async=True),
         "jinja2_env_sync": sync or environment(),
@@ -75,7 +80,7 @@ def test_a_page_before_which_none_can_stand_is_left_alone(templates, caplog):
 
 @pytest.mark.parametrize("settings", [{}, {"jinja2_env": None, "jinja2_env_sync": object()}])
 def test_a_hub_without_such_environments_runs_on(settings, caplog):
-    Home(SimpleNamespace()).install(settings)
+    Home(RUNTIME).install(settings)
     assert "cannot show when servers end (jinja2_env)" in caplog.text
 
 
@@ -112,6 +117,14 @@ def test_an_outcome_is_told_once_to_its_user_and_only_while_it_is_news(monkeypat
     home.tell("ada", "moved", good=True)
     monkeypatch.setattr(home_module, "_NEWS", -1)
     assert home.ends(ADA).outcome is None
+
+
+def test_what_was_stopped_and_may_still_run_is_told():
+    _, settings = installed()
+    page = settings["jinja2_env_sync"].get_template("home.html")
+    text = page.render(names(SimpleNamespace(name="eve", spawners={})))
+    for server in ("My Server", "lab"):
+        assert f"{server} was stopped, but may still run: the hub lacks" in text
 
 
 @pytest.mark.parametrize(
