@@ -106,7 +106,8 @@ class Provider(Plugin):
     async def delete(self, handle: Handle) -> None:
         """Delete it with everything that depends on it. Idempotent; a missing one is a success.
 
-        Returning means accepted, not gone: the core asks `describe` until it says GONE.
+        Returning means accepted, not gone: the core asks `describe` until it says GONE, and calls
+        this again, ever more rarely, while it does not.
         """
 
     @abstractmethod
