@@ -89,7 +89,7 @@ class _Steps:
         self._ledger = ledger
         self._gates = gates
         self._set_aside = set_aside
-        self._began = time.time()
+        self._began: float | None = None
         self._spent: dict[str, float] = defaultdict(float)  # seconds, on earlier offers as well
         self._keys = Keys()
         self._handle: Handle | None = None
@@ -103,6 +103,7 @@ class _Steps:
     async def write_intent(self) -> None:
         """Commit intent, scope and token before the provider hears of them."""
         plan, now = self._plan, time.time()
+        self._began = self._began or now
         record = Record(
             id=self._resource.id,
             installation_id=self._ledger.installation_id,

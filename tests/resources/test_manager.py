@@ -7,7 +7,7 @@ import contextlib
 import time
 
 import pytest
-from fakes import FakeChild, after
+from fakes import FakeChild, FakeProvider, after
 from resources.parts import ADA, Hub, closed
 
 from multiplespawner_core.contracts import (
@@ -415,7 +415,9 @@ async def test_a_running_server_survives_its_hub(hub):
     assert hub.cloud == {}
 
 
-async def test_a_resource_that_vanished_while_the_hub_was_down_is_noticed(hub):
+async def test_a_resource_that_vanished_while_the_hub_was_down_is_noticed(hub, monkeypatch):
+    """By the sweep: what looks after single servers does not come before it."""
+    monkeypatch.setattr(FakeProvider, "poll_interval", 60.0)
     first = await hub.running()
     await hub.die()
     hub.cloud.clear()
