@@ -265,6 +265,7 @@ def test_a_release_that_can_never_end_is_forgotten(cloud):
 
 
 @pytest.mark.essential
+@pytest.mark.timeout(600)  # three hubs, one after the other
 def test_what_a_disabled_plugin_made_is_kept_until_it_is_back(cloud):
     hub = cloud(may_leave=True)
     hub.client.start("ada", {"lifetime": 600})
@@ -279,9 +280,10 @@ def test_what_a_disabled_plugin_made_is_kept_until_it_is_back(cloud):
     listed = resources(hub, "list", token=hub.token).stdout.splitlines()
     assert [line.split()[2] for line in listed[1:5:2]] == ["running", "running"]
     assert [line.strip()[: len(reason)] for line in listed[2:6:2]] == [reason, reason]
-    swept = resources(hub, "reconcile", token=hub.token, status=1).stdout
-    assert f"{PLACE} (virtual_machine): nothing is known: " in swept
     wait_for(lambda: f"nothing is known of {PLACE}: " in hub.log, "it is logged")
+    wait_for(lambda: hub.client.request("GET", ALL).json()["swept_at"], "the sweep has ended")
+    (unknown,) = hub.client.request("GET", ALL).json()["unknown_scopes"]
+    assert reason in unknown["error"]
     assert hub.client.is_running("ada")
     assert hub.client.server_get("ada").json()["pid"] == pid
     answer = hub.client.request("POST", ends.path("ada"), json={"minutes": 30})
