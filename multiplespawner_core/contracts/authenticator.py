@@ -22,7 +22,11 @@ class Authenticator(Plugin):
 
     @abstractmethod
     async def prepare(self, intent: Intent) -> Keys:
-        """Make or load the keys for this resource. Called again after a crash: idempotent."""
+        """Make or load the keys for this resource.
+
+        Idempotent: called again after a crash, and when a resource that was stopped is started
+        again, it returns the same keys.
+        """
 
     @abstractmethod
     async def open(self, intent: Intent, endpoint: Endpoint, keys: Keys) -> Access:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from multiplespawner_core.contracts.base import Plugin
+from multiplespawner_core.contracts.errors import InvalidSpecification
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
         Specification,
         Starter,
     )
+
+_CANNOT = "This provider does not stop and start resources."
 
 
 class Provider(Plugin):
@@ -97,6 +100,8 @@ class Provider(Plugin):
         A resource that was accepted and then found no room is FAILED, with `Observation.error`: the
         core has it deleted and tries the next offer.
 
+        STOPPED once nothing of it runs any more; while it is stopping it is PENDING.
+
         Where the child spawner makes the thing, GONE says that nothing of it is there: neither
         what the child made nor a process left of it. The core believes it only after the child's
         start was recorded.
@@ -141,7 +146,8 @@ class Provider(Plugin):
         """Move the deadline wherever `create` wrote it; nothing by default.
 
         Called while the server runs, for one handle never twice at once, with a moment (aware,
-        UTC) that is later than the one before. Returning means moved, everywhere: only then does
+        UTC) that is later than the one before; and when a resource that was stopped has been
+        started again, with any moment. Returning means moved, everywhere: only then does
         the core believe in the new end. After an error, or after 30 seconds, it keeps to the
         earlier one, whatever was moved meanwhile; so a second call with the same or another later
         moment must work. A release may begin while this runs, and `delete` is called then.
@@ -149,6 +155,31 @@ class Provider(Plugin):
         Raises:
             ProviderError: not moved, or nobody knows; the user is told the message.
         """
+
+    async def stop(self, handle: Handle) -> None:  # noqa: ARG002
+        """Stop it: nothing of it runs, and its files stay. Where `Capabilities.stop_start` says so.
+
+        Idempotent; also where it failed, if files can be saved. Returning means accepted, not
+        stopped: the core asks `describe` until it says STOPPED. What is stopped stays until
+        `delete`, whatever deadline was written on it.
+
+        Raises:
+            ProviderError: the core asks `describe` whether it is gone, and else tries again.
+        """
+        raise InvalidSpecification(_CANNOT)
+
+    async def start(self, handle: Handle) -> None:  # noqa: ARG002
+        """Start again what was stopped, with the same files.
+
+        Idempotent: what runs already is a success. Returning means accepted: the core asks
+        `describe` until it says READY, with an address that may be another one, and then
+        `extend` for the new end. Where the child spawner makes the thing, this reserves the place
+        for it again, and the child starts it.
+
+        Raises:
+            Capacity: there is no room for it now; it stays stopped.
+        """
+        raise InvalidSpecification(_CANNOT)
 
 
 __all__ = ("Provider",)

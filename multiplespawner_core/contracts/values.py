@@ -177,7 +177,8 @@ class Observation:
     """One look at a resource.
 
     Args:
-        state: GONE only on positive evidence; an error of the provider's API is none.
+        state: GONE only on positive evidence; an error of the provider's API is none. DELETING
+            only of what nothing saves any more.
         endpoint: where it is reached, with READY.
         reason: for the user, with FAILED.
         error: with FAILED, the class that `Provider.create` would have raised had it known:
@@ -214,7 +215,8 @@ class Owned:
 class Storage(str, enum.Enum):
     """What becomes of a user's files when the server ends.
 
-    EPHEMERAL: they go with the resource. KEEP: they are there at the next start.
+    EPHEMERAL: they go with the resource. KEEP: they are there at the next start. Where the provider
+    can stop and start (`Capabilities.stop_start`) the resource is then stopped, not deleted.
     """
 
     EPHEMERAL = "ephemeral"
@@ -248,6 +250,9 @@ class Capabilities:
         list_grace: seconds after which a list that lacks a new resource is to be trusted.
         sizes: which of ``cpu``, ``memory``, ``gpu`` it enforces; no other size is offered to users.
         storage: what can become of users' files here; a template that does not say gets the first.
+        stop_start: whether `Provider.stop` and `Provider.start` are there. Then storage ``keep`` is
+            a resource that is stopped when its server ends, and started again with the next one;
+            else ``keep`` says that files outlive the resource, which is deleted.
         concurrent_creates: how many `create` calls may be under way at once; further starts
             wait, and their users are told how many are before them.
         create_timeout: seconds that `create` may take to answer.
@@ -262,6 +267,7 @@ class Capabilities:
     list_grace: float = 0
     sizes: frozenset[str] = frozenset()
     storage: Sequence[Storage] = (Storage.EPHEMERAL,)
+    stop_start: bool = False
     concurrent_creates: int = 20
     create_timeout: float = 60
     ready_timeout: float = 600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from multiplespawner_core.contracts import (
     Authenticator,
@@ -56,6 +56,22 @@ class Budget:
         return int(self.total + MARGIN)
 
 
+class Made(Protocol):
+    """What was made by an earlier plan."""
+
+    @property
+    def template(self) -> str: ...
+
+    @property
+    def deployment(self) -> str: ...
+
+    @property
+    def offer(self) -> Offer: ...
+
+    @property
+    def specification(self) -> Specification: ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that is needed to start.
@@ -74,6 +90,7 @@ class Plan:
         lifetime: seconds that the server may live; None for no end.
         hub_connect_url: where the server reaches the hub, if the template says so.
         budget: how long each phase may take.
+        keeps: whether the resource is stopped, rather than deleted, when its server ends.
         turned_down: what was looked at before it and why it is not to be had, for the user.
         otherwise: from why this one is not to be had to the next best; raises if there is none.
     """
@@ -91,6 +108,7 @@ class Plan:
     hub_connect_url: str | None
     budget: Budget
     authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    keeps: bool = False
     turned_down: Sequence[str] = ()
     otherwise: Callable[[ProviderError], Coroutine[Any, Any, Plan]] | None = None
 
@@ -100,4 +118,4 @@ class Plan:
         return self.provider.capabilities().made_by is MadeBy.CHILD
 
 
-__all__ = ("MARGIN", "Budget", "Placeholders", "Plan")
+__all__ = ("MARGIN", "Budget", "Made", "Placeholders", "Plan")

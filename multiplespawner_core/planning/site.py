@@ -36,7 +36,7 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.planning.boundary import expect
 from multiplespawner_core.planning.candidates import Candidates, available
-from multiplespawner_core.planning.plan import Budget, Placeholders, Plan
+from multiplespawner_core.planning.plan import Budget, Made, Placeholders, Plan
 from multiplespawner_core.planning.pool import Pool
 from multiplespawner_core.selection.request import (
     WHERE,
@@ -206,28 +206,55 @@ class Site:
             [(one.provider, partial(self._plans, asked, one, owner)) for asked, one in wanted]
         ).first()
 
+    async def plan_again(
+        self, wanted: Sequence[tuple[Request, Choice]], owner: Owner, made: Made
+    ) -> Plan | None:
+        """The plan to start once more what was made before; None where it is not what is wanted.
+
+        The provider is not asked what it offers: nothing is to be made.
+
+        Args:
+            wanted: as for `plan`.
+            owner: whose server it is for.
+            made: what was made.
+        """
+        where = (made.template, made.deployment, made.offer.scope.provider)
+        for request, choice in wanted:
+            if (choice.template, choice.deployment, choice.provider) == where:
+                specification = self.specification(request, choice, owner)
+                if specification == made.specification:
+                    await self._pool.ready(self.option(choice).provider)
+                    return await self._plan(request, choice, made.offer, specification)
+        return None
+
     async def _plans(self, request: Request, choice: Choice, owner: Owner) -> list[Plan]:
-        option = self.option(choice)
         specification = self.specification(request, choice, owner)
-        resolved = option.resolved
         return [
-            Plan(
-                template=resolved.template.name,
-                deployment=request.deployment,
-                provider=option.provider,
-                offer=offer,
-                specification=specification,
-                child_class=option.child_class,
-                child_kwargs=option.child_kwargs,
-                authenticator=await self._authenticator(resolved),
-                authenticator_kwargs=resolved.authenticator_kwargs,
-                configurer=self._configurer(resolved),
-                lifetime=None if request.lifetime is None else request.lifetime * MINUTE,
-                hub_connect_url=resolved.template.hub_connect_url,
-                budget=self._budget(option),
-            )
+            await self._plan(request, choice, offer, specification)
             for offer in await self.offers(choice, specification)
         ]
+
+    async def _plan(
+        self, request: Request, choice: Choice, offer: Offer, specification: Specification
+    ) -> Plan:
+        option = self.option(choice)
+        resolved = option.resolved
+        return Plan(
+            template=resolved.template.name,
+            deployment=request.deployment,
+            provider=option.provider,
+            offer=offer,
+            specification=specification,
+            child_class=option.child_class,
+            child_kwargs=option.child_kwargs,
+            authenticator=await self._authenticator(resolved),
+            authenticator_kwargs=resolved.authenticator_kwargs,
+            configurer=self._configurer(resolved),
+            lifetime=None if request.lifetime is None else request.lifetime * MINUTE,
+            hub_connect_url=resolved.template.hub_connect_url,
+            budget=self._budget(option),
+            keeps=choice.stops,
+        )
 
     def option(self, choice: Choice) -> Option:
         """All that a choice resolves to."""
@@ -312,13 +339,15 @@ class Site:
             msg = f"child_class returned {child_class!r}, no subclass of {resolved.spawner!r}"
             raise TypeError(msg)
         attributes, traits = deployment_split(deployment, type(provider), resolved.spawner)
+        storage = _storage(resolved, capabilities)
         choice = Choice(
             provider=name,
             resource_type=resource_type,
             deployment=deployment.name,
             template=resolved.template.name,
             limits=_enforced(resolved, capabilities),
-            storage=_storage(resolved, capabilities),
+            storage=storage,
+            stops=storage is Storage.KEEP and capabilities.stop_start,
         )
         return Option(
             choice=choice,

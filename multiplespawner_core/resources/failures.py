@@ -19,6 +19,7 @@ from multiplespawner_core.resources.unavailable import LedgerUnavailable
 
 _STEPS = {
     Phase.CREATING: "obtaining the resource",
+    Phase.RESUMING: "starting what was kept",
     Phase.WAITING: "waiting for the resource",
     Phase.OPENING: "connecting to the resource",
     Phase.CONFIGURING: "configuring the resource",
@@ -68,6 +69,10 @@ class StartCancelled(StartFailed):
 
     def __init__(self) -> None:
         super().__init__("The start was cancelled.", "cancelled", 409)
+
+
+class Lost(MultipleSpawnerError):
+    """The provider has shown that what was kept is gone."""
 
 
 class ChildFailed(MultipleSpawnerError):
@@ -131,6 +136,7 @@ def _sentence(step: str) -> str:
 __all__ = (
     "ChildFailed",
     "Failure",
+    "Lost",
     "NotExtended",
     "Refused",
     "StartCancelled",

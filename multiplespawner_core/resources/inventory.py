@@ -221,6 +221,7 @@ def model(row: Record, missing: Missing) -> Model:
     """A row as administrators see it; nothing in it is a secret."""
     offer, wanted = row.offer, row.specification
     open_ = row.phase is not Phase.CLOSED
+    stopped = row.phase in (Phase.STOPPING, Phase.KEPT)
     return {
         "id": row.id,
         "user": row.owner.user,
@@ -240,7 +241,7 @@ def model(row: Record, missing: Missing) -> Model:
         "generation": row.generation,
         "attempt": row.attempt,
         "created_at": iso(row.created_at),
-        "expires_at": None if row.expires_at is None else iso(row.expires_at),
+        "expires_at": None if row.expires_at is None or stopped else iso(row.expires_at),
         "closed_at": None if row.closed_at is None else iso(row.closed_at),
         "reason": row.reason,
         "last_error": row.last_error,

@@ -105,6 +105,25 @@ class Ledger:
             rows = connection.execute(select(intents).where(intents.c.phase != Phase.CLOSED.value))
             return [record_of(row) for row in rows]
 
+    def losses(self, reason: str) -> set[Owner]:
+        """The servers of which the latest resource was to be kept, and was closed for `reason`.
+
+        Synchronous, for the hub's start.
+        """
+        later = intents.alias()
+        same = (
+            later.c.installation_id == intents.c.installation_id,
+            later.c.user_name == intents.c.user_name,
+            later.c.server_name == intents.c.server_name,
+        )
+        newer = select(later.c.id).where(*same, later.c.created_at > intents.c.created_at)
+        lost = intents.c.keeps & (intents.c.reason == reason) & ~newer.exists()
+        with self._backend.readers.connect() as connection:
+            rows = connection.execute(
+                select(intents).where(lost, intents.c.phase == Phase.CLOSED.value)
+            )
+            return {record.owner for record in map(record_of, rows) if record.holds_files}
+
     async def insert(self, record: Record) -> Record:
         """Commit a new intent; its generation is counted on from the server's latest."""
 
@@ -116,7 +135,8 @@ class Ledger:
             )
             generation = (connection.execute(latest).scalar() or 0) + 1
             _remember_scope(connection, record)
-            connection.execute(insert(intents).values(**_values(record), generation=generation))
+            values = {**_values(record), "generation": generation}
+            connection.execute(insert(intents).values(**values))
             return generation
 
         generation = await self.submit(run)
@@ -312,6 +332,7 @@ def _values(record: Record) -> dict[str, Any]:
         "installation_id": record.installation_id,
         "user_name": record.owner.user,
         "server_name": record.owner.server,
+        "generation": record.generation,
         "attempt": record.attempt,
         "template": record.template,
         "deployment": record.deployment,
@@ -345,6 +366,8 @@ def _values(record: Record) -> dict[str, Any]:
         "created_at": record.created_at,
         "closed_at": record.closed_at,
         "doubted_at": record.doubted_at,
+        "started_at": record.started_at,
+        "keeps": record.keeps,
     }
 
 
@@ -382,6 +405,8 @@ def record_of(row: Row[Any]) -> Record:
         created_at=values["created_at"],
         closed_at=values["closed_at"],
         doubted_at=values["doubted_at"],
+        started_at=values["started_at"],
+        keeps=values["keeps"],
     )
 
 

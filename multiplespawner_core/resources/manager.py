@@ -10,23 +10,25 @@ from datetime import datetime, timezone
 from typing import Any
 
 from multiplespawner_core.contracts import Owner, Provider, ResourceState
-from multiplespawner_core.resources import pipeline
+from multiplespawner_core.resources import pipeline, policy
 from multiplespawner_core.resources.child import Child
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import (
+    Lost,
     NotExtended,
     Refused,
     StartCancelled,
+    StartFailed,
     for_user,
     of_extension,
 )
 from multiplespawner_core.resources.gate import Gates
 from multiplespawner_core.resources.ledger import Ledger
-from multiplespawner_core.resources.pipeline import Planner
+from multiplespawner_core.resources.pipeline import PLAN_TIMEOUT, Planner, Resumer
 from multiplespawner_core.resources.providers import Providers
 from multiplespawner_core.resources.reconciler import Reconciler
 from multiplespawner_core.resources.record import Phase, Record
-from multiplespawner_core.resources.release import Cleanup, Release, Revive
+from multiplespawner_core.resources.release import GONE, Cleanup, Release, Revive
 from multiplespawner_core.resources.resource import Resource, new_id
 from multiplespawner_core.resources.timer import Timer
 from multiplespawner_core.resources.timing import bounded, end
@@ -51,6 +53,11 @@ _DRAIN_TIMEOUT = 20.0
 
 DOUBT = 24 * 3600.0
 """Seconds from a setback of the ledger for which the ends that it names are not enforced."""
+
+_LOSS = (
+    "What was kept for this server is gone at its provider: it starts on something new, without"
+    " the files that were there"
+)
 
 HANDOVER_TIMEOUT = 30.0
 """Seconds for which a start waits until what the server had before is gone."""
@@ -77,8 +84,9 @@ class Manager:
         self._providers = providers
         self._cleanup = cleanup
         self._releases = Release(ledger, providers, cleanup, revive)
-        self.reconciler = Reconciler(ledger, providers, self._running, self._look_for)
+        self.reconciler = Reconciler(ledger, providers, self._held, self._look_for)
         self._resources: dict[str, Resource] = {}
+        self._losses: set[Owner] = set()
         self._gates = Gates()
         self._timer: Timer[str] = Timer(self._expire)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -105,10 +113,15 @@ class Manager:
         Args:
             served: for which intents JupyterHub shows running servers; None if nobody knows.
         """
+        self._losses = self.ledger.losses(GONE)
         for record in self.ledger.unfinished():
             resource = self.take_up(record)
-            if record.phase is Phase.RELEASING:
-                self.begin_release(resource, record.reason, resource.exit_status)
+            if record.phase in (Phase.STOPPING, Phase.RELEASING):
+                for_good = record.phase is Phase.RELEASING
+                status = resource.exit_status
+                self.begin_release(resource, record.reason, status, for_good=for_good)
+            elif record.phase is Phase.KEPT and not _may_run(record, served):
+                continue
             elif record.phase is not Phase.RUNNING and not _may_run(record, served):
                 self.begin_release(resource, "the hub ended while it was starting", FAILED)
             elif served is not None and record.id not in served:
@@ -118,6 +131,9 @@ class Manager:
                 self.begin_release(resource, EXPIRED)
             else:
                 resource.phase = Phase.RUNNING
+                # It may be doubted that it is kept.
+                resource.released.clear()
+                resource.child_ended.clear()
                 resource.verified.clear()
                 self._look_after(resource)
                 self._timer.set(resource.id, expires)
@@ -127,9 +143,13 @@ class Manager:
         resource = Resource(record.owner, id=record.id, record=record, phase=record.phase)
         resource.events.close()
         self._resources[record.id] = resource
-        if record.phase is Phase.RELEASING:
+        if record.phase in (Phase.STOPPING, Phase.KEPT, Phase.RELEASING):
             resource.exit_status = record.exit_status or 0
             resource.released.set()
+        if record.phase is Phase.KEPT:
+            resource.child_ended.set()
+        if record.phase is Phase.RELEASING:
+            resource.given_up.set()
         return resource
 
     async def shutdown(self, timeout: float = _DRAIN_TIMEOUT) -> None:
@@ -152,15 +172,31 @@ class Manager:
 
     # -- what a Spawner asks for -------------------------------------------------------------
 
-    def begin(self, owner: Owner, planner: Planner, child: Child, events: EventLog) -> Resource:
+    def begin(
+        self,
+        owner: Owner,
+        planner: Planner,
+        child: Child,
+        events: EventLog,
+        resumer: Resumer | None = None,
+    ) -> Resource:
         """Begin a start that goes on until it has run, failed or been released.
 
-        The caller awaits ``resource.url``, shielded, and may go away at any time.
+        The caller awaits ``resource.url``, shielded, and may go away at any time. Until then
+        ``resource.id`` may change: what is kept for the server has the id of its intent.
+
+        Args:
+            owner: whose server it is.
+            planner: says how to start it on something new.
+            child: starts the server.
+            events: what the user sees.
+            resumer: says how to start it on what is kept; without one that is refused.
         """
         resource = Resource(owner, child=child, events=events)
         before = self.of(owner)
         self._resources[resource.id] = resource
-        resource.pipeline = self._spawn(self._start(resource, planner, before))
+        starting = self._start(resource, planner, resumer or _nothing_kept, before)
+        resource.pipeline = self._spawn(starting)
         return resource
 
     def find(self, intent_id: str) -> Resource | None:
@@ -172,14 +208,20 @@ class Manager:
         if resource.child is None:
             resource.child = child
 
-    def begin_release(self, resource: Resource, reason: str, status: int = 0) -> None:
-        """Release a resource; all of it goes on behind.
+    def begin_release(
+        self, resource: Resource, reason: str, status: int = 0, *, for_good: bool = False
+    ) -> None:
+        """Release a resource, or stop it where files of its user are kept; all goes on behind.
 
         Args:
             resource: which.
             reason: for the ledger and the log.
             status: what `poll` reports once this is committed.
+            for_good: nothing is kept, also if it is being stopped, or is kept, already.
         """
+        if for_good:
+            resource.for_good = resource.for_good or reason
+            resource.hurry.set()
         if resource.release is None:
             self._timer.set(resource.id, None)
             if resource.pipeline is not None:
@@ -189,19 +231,24 @@ class Manager:
                     task.cancel()
             self._run_release(resource, reason, status)
 
-    async def release(self, resource: Resource, reason: str, status: int = 0) -> None:
+    async def release(
+        self, resource: Resource, reason: str, status: int = 0, *, for_good: bool = False
+    ) -> None:
         """The same, and wait until it is committed."""
-        self.begin_release(resource, reason, status)
-        await resource.released.wait()
+        if for_good:
+            # Another object stands for it since it is kept.
+            resource = self._resources.get(resource.id, resource)
+        self.begin_release(resource, reason, status, for_good=for_good)
+        await (resource.given_up if for_good else resource.released).wait()
 
     def dismiss(self, resource: Resource, reason: str) -> None:
         """Release a resource on an administrator's word, and make JupyterHub see the end.
 
         One that is being released already is tried again at once, if it waits after a failure.
+        Nothing of it is kept.
         """
-        resource.hurry.set()
         running = resource.running
-        self.begin_release(resource, reason)
+        self.begin_release(resource, reason, for_good=True)
         if running:
             self._spawn(self._end(resource, reason, 0))
 
@@ -235,6 +282,7 @@ class Manager:
         await resource.commit(
             self.ledger, phase=Phase.CLOSED, closed_at=time.time(), reason=forgotten
         )
+        resource.given_up.set()
         resource.closed.set()
         if resource.release is not None:
             await end(resource.release)
@@ -260,6 +308,7 @@ class Manager:
             for resource in self._resources.values()
             if resource.owner.user == user
             and resource.released.is_set()
+            and not resource.kept
             and resource.record is not None
             and self._missing(resource.record)
         ]
@@ -268,8 +317,8 @@ class Manager:
         return self._providers.missing(record.provider, record.specification.resource_type)
 
     def _may_be_forgotten(self, resource: Resource, record: Record) -> bool:
-        begun = resource.release is not None or resource.released.is_set()
-        return begun or bool(self._missing(record))
+        ending = record.phase in (Phase.STOPPING, Phase.RELEASING)
+        return resource.release is not None or ending or bool(self._missing(record))
 
     async def extend(self, resource: Resource, new_end: Callable[[float], float]) -> float:
         """Move the end of a running server to a later moment, and return that.
@@ -305,13 +354,24 @@ class Manager:
     # -- starts -----------------------------------------------------------------------------
 
     async def _start(
-        self, resource: Resource, planner: Planner, before: Sequence[Resource]
+        self,
+        resource: Resource,
+        planner: Planner,
+        resumer: Resumer,
+        before: Sequence[Resource],
     ) -> None:
         try:
             await self._hand_over(resource, before)
-            url = await pipeline.run(resource, planner, self.ledger, self._gates, self._set_aside)
+            url = await self._resume(resource, resumer)
+            if url is None:
+                url = await pipeline.run(
+                    resource, planner, self.ledger, self._gates, self._set_aside
+                )
         except Exception as error:  # noqa: BLE001 - whatever it was, the resource must go
             failure = for_user(error, resource.phase, resource.id)
+            if resource.record is not None and resource.record.holds_files:
+                message = f"{failure.message} What is kept for this server stays."
+                failure = StartFailed(message, failure.reason, failure.status)
             _log.warning(
                 "the start %s of %s failed: %s", resource.id, resource.owner, failure,
                 exc_info=error,
@@ -333,6 +393,8 @@ class Manager:
         old = []
         for other in before:
             owner = other.child.owner if other.child is not None else other.owner
+            if owner == resource.owner and other.kept:
+                continue
             if owner == resource.owner:
                 await self.release(other, "the server was started anew")
                 old.append(self._spawn(_wait(other.closed)))
@@ -346,7 +408,7 @@ class Manager:
                 waiter.cancel()
 
     async def _set_aside(self, resource: Resource, reason: str) -> None:
-        """Give back under its own intent what a start obtained in vain; the start gets another."""
+        """Give back under its own intent what serves no start; the start gets another."""
         vain = Resource(
             resource.owner,
             id=resource.id,
@@ -355,12 +417,47 @@ class Manager:
             asked_at=resource.asked_at,
         )
         vain.events.close()
-        vain.child_ended.set()  # none was started
+        vain.child_ended.set()  # none runs
         resource.id, resource.record, resource.phase = new_id(), None, Phase.CREATING
         self._resources |= {vain.id: vain, resource.id: resource}
         _log.info("the start %s of %s goes on as %s", vain.id, vain.owner, resource.id)
         # One live intent a server: the next is written once this one is committed as released.
-        await self.release(vain, reason, FAILED)
+        await self.release(vain, reason, FAILED, for_good=True)
+
+    async def _resume(self, resource: Resource, resumer: Resumer) -> str | None:
+        """Start what is kept for this server; None if nothing is, or not any more."""
+        kept = self._live_beside(resource)
+        if kept is None:
+            if resource.owner in self._losses:
+                self._losses.discard(resource.owner)
+                resource.events.add(_LOSS)
+            return None
+        record = kept.record
+        assert record is not None  # noqa: S101 - what is live beside a start has one
+        plan = await bounded(resumer(record), PLAN_TIMEOUT) if kept.kept else None
+        if self._resources.get(kept.id) is not kept or not kept.kept:
+            message = "What is kept for this server is just being stopped. Try again later."
+            raise StartFailed(message, "kept", 503)
+        if plan is None:
+            raise StartFailed(_other_choice(record), "kept", 409)
+        del self._resources[resource.id]
+        resource.id, resource.record = kept.id, record
+        self._resources[resource.id] = resource
+        try:
+            return await pipeline.resume(resource, plan, self.ledger, self._gates, self._set_aside)
+        except Lost:
+            resource.events.add(_LOSS)
+            reason = "what was kept is gone, and its user knows"
+            await self._set_aside(resource, reason)
+            return None
+
+    def _live_beside(self, resource: Resource) -> Resource | None:
+        """What this server has already, and cannot have twice."""
+        for other in self.of(resource.owner):
+            phase = None if other.record is None else other.record.phase
+            if other is not resource and phase in (Phase.STOPPING, Phase.KEPT):
+                return other
+        return None
 
     def _fail(self, resource: Resource, failure: Exception) -> None:
         resource.events.fail(str(failure))
@@ -477,16 +574,36 @@ class Manager:
     def _running(self) -> list[Resource]:
         return [resource for resource in self._resources.values() if resource.running]
 
+    def _held(self) -> list[Resource]:
+        """What runs, and what is kept."""
+        return [one for one in self._resources.values() if one.running or one.kept]
+
     async def _look_for(self, resource: Resource) -> bool:
-        """Ask for one server that a list lacks, and end it if it is gone."""
+        """Ask for what a list does not show as it should be, and end it if it is gone."""
+        if resource.kept:
+            return await self._look_at_kept(resource)
         record = resource.record
         if record is None or not resource.running or not await self._is_gone(resource, record):
             return False
         if resource.verified.is_set():
-            self._spawn(self._end(resource, "its provider shows that it is gone", FAILED))
+            self._spawn(self._end(resource, GONE, FAILED))
         else:
             await self.release(resource, "it ended while the hub was down", FAILED)
         return True
+
+    async def _look_at_kept(self, resource: Resource) -> bool:
+        record = resource.record
+        assert record is not None  # noqa: S101 - what is kept has both
+        assert record.handle is not None  # noqa: S101
+        state = (await (await self._provider_of(record)).describe(record.handle)).state
+        if not resource.kept or state is ResourceState.STOPPED:
+            return False
+        if policy.is_lost(state):
+            await self.release(resource, GONE, FAILED, for_good=True)
+            return True
+        _log.warning("%s of %s runs although it is kept", resource.id, resource.owner)
+        self.begin_release(resource, "it ran although it was kept")
+        return False
 
     def _release_unserved(self, before: set[str], serving: Serving) -> set[str]:
         """Release what JupyterHub has known no server for, at two sweeps in a row.
@@ -510,16 +627,27 @@ class Manager:
             return  # it was forgotten while it waited to be begun anew
 
         def done(_: asyncio.Task[Any]) -> None:
-            if resource.closed.is_set():
-                self._resources.pop(resource.id, None)
-            elif not self._draining:
+            if not resource.closed.is_set() and not self._draining:
                 _log.error("the release of %s broke off and is begun anew", resource.id)
                 asyncio.get_running_loop().call_later(
                     _AGAIN, self._run_release, resource, reason, status
                 )
 
-        resource.release = self._spawn(self._releases.run(resource, reason, status))
+        resource.release = self._spawn(self._give_up(resource, reason, status))
         resource.release.add_done_callback(done)
+
+    async def _give_up(self, resource: Resource, reason: str, status: int) -> None:
+        kept = await self._releases.run(resource, reason, status)
+        # At once: whoever wants it gone for good finds the one or the other.
+        self._resources.pop(resource.id, None)
+        record = resource.record
+        if kept and record is not None and record.phase is Phase.KEPT:
+            self.take_up(record)
+        else:
+            resource.given_up.set()
+            if record is not None and record.holds_files and record.reason == GONE:
+                self._losses.add(resource.owner)
+        resource.closed.set()
 
     def of(self, owner: Owner) -> list[Resource]:
         """Everything of one server that is not closed."""
@@ -547,6 +675,19 @@ def _end_of(record: Record) -> float | None:
     if record.expires_at is None or record.doubted_at is None:
         return record.expires_at
     return max(record.expires_at, record.doubted_at + DOUBT)
+
+
+async def _nothing_kept(_: Record) -> None:
+    return None
+
+
+def _other_choice(record: Record) -> str:
+    where = f"{record.deployment} from {record.provider} ({record.template})"
+    return (
+        f"The files of this server are kept on {where}, which is stopped. Start the same again, of"
+        " the same size, or delete the server to give them up. An administrator can release"
+        f" {record.id}."
+    )
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -7,9 +7,11 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from multiplespawner_core.catalogue.findings import looks_secret
+from multiplespawner_core.catalogue.limits import MOST
 from multiplespawner_core.catalogue.placeholders import of_owner
 from multiplespawner_core.contracts import (
     Access,
@@ -18,15 +20,18 @@ from multiplespawner_core.contracts import (
     Handle,
     Keys,
     Observation,
+    OutcomeUnknown,
     ProviderError,
     Quota,
     ResourceState,
+    Throttled,
+    Transient,
 )
 from multiplespawner_core.planning.boundary import expect
 from multiplespawner_core.planning.plan import Plan
 from multiplespawner_core.resources import creation, policy
 from multiplespawner_core.resources.child import Launch
-from multiplespawner_core.resources.failures import StartFailed
+from multiplespawner_core.resources.failures import Lost, StartFailed
 from multiplespawner_core.resources.gate import Gate, Gates, Unavailable
 from multiplespawner_core.resources.ledger import Ledger
 from multiplespawner_core.resources.record import Phase, Record
@@ -39,11 +44,17 @@ T = TypeVar("T")
 
 Planner = Callable[[], Coroutine[Any, Any, Plan]]
 SetAside = Callable[[Resource, str], Coroutine[Any, Any, None]]
+Resumer = Callable[[Record], Coroutine[Any, Any, "Plan | None"]]
+"""From what is kept to the plan that starts it again; None where something else was chosen."""
 
 PLAN_TIMEOUT = 30.0
 """Seconds that the offers may take; a provider answers from its cache."""
 
 _DESCRIBE_PAUSE = 1.0
+_NEVER = MOST["lifetime"] * 60
+"""Seconds until a deadline that stands for none."""
+
+_REPEATABLE = (OutcomeUnknown, Throttled, Transient)
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +81,35 @@ async def run(
     await step.write_intent()
     await step.prepare()
     handle, endpoint = await step.obtain()
+    access = await step.open(endpoint)
+    await step.configure(access)
+    return await step.launch(handle, access)
+
+
+async def resume(
+    resource: Resource, plan: Plan, ledger: Ledger, gates: Gates, set_aside: SetAside
+) -> str:
+    """Start again what is kept for a server, and return its URL.
+
+    Args:
+        resource: what is started, with the record of what is kept.
+        plan: says how.
+        ledger: the durable record.
+        gates: let so many starts at a time ask a provider.
+        set_aside: as for `run`.
+
+    Raises:
+        Lost: its provider has shown that it is gone.
+    """
+    resource.events.add("Starting what was kept for this server", 1)
+    step = _Steps(resource, plan, ledger, gates, set_aside)
+    await step.write_generation()
+    await step.prepare()
+    handle = await step.wake()
+    # What the child makes is not there before the child has started it.
+    made = handle.endpoint if plan.made_by_child else None
+    endpoint = made or await step.wait_until_ready(handle)
+    await step.move_deadline(handle)
     access = await step.open(endpoint)
     await step.configure(access)
     return await step.launch(handle, access)
@@ -119,6 +159,7 @@ class _Steps:
             expires_at=None if plan.lifetime is None else self._began + plan.lifetime,
             authenticator=_path(plan.authenticator),
             authenticator_kwargs=storable(plan.authenticator_kwargs, looks_secret),
+            keeps=plan.keeps,
         )
         # Set before it is committed: a release that comes now finds the row to update.
         self._resource.record = record
@@ -129,6 +170,20 @@ class _Steps:
                 # Nothing was written and nothing was asked for: there is nothing to release.
                 self._resource.record = None
             raise
+
+    async def write_generation(self) -> None:
+        """Commit that it is started again before the provider hears of that."""
+        record, now = self._record, time.time()
+        self._handle = record.handle
+        self._resource.phase = Phase.RESUMING
+        await self._commit(
+            phase=Phase.RESUMING,
+            phase_deadline=now + self._plan.budget.create,
+            generation=record.generation + 1,
+            started_at=self._began,
+            reason="",
+            exit_status=None,
+        )
 
     async def prepare(self) -> None:
         authenticator = self._plan.authenticator
@@ -146,7 +201,7 @@ class _Steps:
         while True:
             try:
                 handle = await self._create()
-                return handle, handle.endpoint or await self._wait_until_ready(handle)
+                return handle, handle.endpoint or await self.wait_until_ready(handle)
             except (Capacity, Quota, Unavailable) as error:
                 if self._plan.otherwise is None:
                     raise
@@ -180,6 +235,7 @@ class _Steps:
             provider=plan.offer.scope.provider,
             offer=plan.offer,
             specification=plan.specification,
+            keeps=plan.keeps,
         )
 
     async def _create(self) -> Handle:
@@ -213,7 +269,65 @@ class _Steps:
         self._handle = handle
         return handle
 
-    async def _wait_until_ready(self, handle: Handle) -> Endpoint:
+    async def wake(self) -> Handle:
+        """Have what is kept started."""
+        plan, handle, events = self._plan, self._handle, self._resource.events
+        assert handle is not None  # noqa: S101 - what is kept has one
+        gate = self._gates.of(plan.provider)
+        async with gate.turn(plan.budget.queue, lambda ahead: events.add(_queued(ahead), 3)):
+            events.add(f"Asking {handle.scope.provider} to start it again", 5)
+            waking = self._wake(handle, gate)
+            await bounded(waking, plan.budget.create, left=self._resource.left)
+        return handle
+
+    async def _wake(self, handle: Handle, gate: Gate) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._plan.provider.start(handle)
+            except ProviderError as error:
+                _log.info("%s: start: %s: %s", self._record.id, type(error).__name__, error)
+                if await self._is_lost(handle):
+                    # Some do not tell what is gone from what may not be seen: no trouble of theirs.
+                    raise Lost from error
+                gate.note(error)
+                if not isinstance(error, _REPEATABLE):
+                    raise
+                failures += 1
+                await asyncio.sleep(policy.pause(failures, error))
+            else:
+                gate.note(None)
+                return
+
+    async def _is_lost(self, handle: Handle) -> bool:
+        try:
+            return policy.is_lost((await self._plan.provider.describe(handle)).state)
+        except ProviderError:
+            return False
+
+    async def move_deadline(self, handle: Handle) -> None:
+        """Let first the provider know the new end, then the ledger, as with an extension.
+
+        What was written on the resource when it was made, or moved since, may have passed.
+        """
+        lifetime, began = self._plan.lifetime, self._record.began_at
+        if lifetime is None and self._record.expires_at is None:
+            return
+        moment = began + (_NEVER if lifetime is None else lifetime)
+        deadline = datetime.fromtimestamp(moment, timezone.utc)
+        await bounded(self._extend(handle, deadline), self._plan.budget.create)
+        await self._commit(expires_at=None if lifetime is None else moment)
+
+    async def _extend(self, handle: Handle, deadline: datetime) -> None:
+        failures = 0
+        while True:
+            try:
+                return await self._plan.provider.extend(handle, deadline)
+            except _REPEATABLE as error:
+                failures += 1
+                await asyncio.sleep(policy.pause(failures, error))
+
+    async def wait_until_ready(self, handle: Handle) -> Endpoint:
         budget = self._plan.budget.ready
         await self._enter(Phase.WAITING, budget - self._spent["ready"])
         self._resource.events.add("Waiting until the resource is ready", 15)
@@ -276,7 +390,9 @@ class _Steps:
             failures = 0
             if seen.state is ResourceState.READY and seen.endpoint:
                 return seen.endpoint
-            if seen.state in (ResourceState.FAILED, ResourceState.GONE, ResourceState.DELETING):
+            if self._record.started_at is not None:
+                _require_kept(seen)
+            elif seen.state in (ResourceState.FAILED, ResourceState.GONE, ResourceState.DELETING):
                 raise _why_it_failed(seen)
             await asyncio.sleep(_DESCRIBE_PAUSE)
 
@@ -315,6 +431,14 @@ def _why_it_failed(seen: Observation) -> Exception:
     return StartFailed(f"The resource could not be made: {reason}.", "resource")
 
 
+def _require_kept(seen: Observation) -> None:
+    if policy.is_lost(seen.state):
+        raise Lost
+    if seen.state is ResourceState.FAILED:
+        reason = seen.reason or "its provider does not say why"
+        raise StartFailed(f"What was kept could not be started: {reason}.", "resource")
+
+
 def _queued(ahead: int) -> str:
     before = "1 start is" if ahead == 1 else f"{ahead} starts are"
     return f"Waiting for a turn: {before} before this one" if ahead else "Waiting: next in turn"
@@ -325,4 +449,4 @@ def _path(component: object | None) -> str | None:
     return None if component is None else f"{cls.__module__}.{cls.__qualname__}"
 
 
-__all__ = ("Planner", "run")
+__all__ = ("Planner", "Resumer", "resume", "run")

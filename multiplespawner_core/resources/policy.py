@@ -5,6 +5,7 @@ from __future__ import annotations
 from multiplespawner_core.contracts import (
     IdempotentCreate,
     OutcomeUnknown,
+    ResourceState,
     Throttled,
     Transient,
 )
@@ -40,4 +41,9 @@ def may_repeat_create(error: BaseException, capabilities: Capabilities, age: flo
     return by_token and age < 0.9 * capabilities.token_validity
 
 
-__all__ = ("LONGEST_PAUSE", "may_repeat_create", "pause")
+def is_lost(state: ResourceState) -> bool:
+    """Whether there is nothing more to keep: a delete is not taken back."""
+    return state in (ResourceState.DELETING, ResourceState.GONE)
+
+
+__all__ = ("LONGEST_PAUSE", "is_lost", "may_repeat_create", "pause")

@@ -117,20 +117,20 @@ class Reconciler:
     Args:
         ledger: says what ought to exist.
         providers: know what exists.
-        running: the servers that ought to run, in this moment.
-        gone: is told of each whose provider shows that it is gone.
+        held: the servers that ought to run, and what is kept for others, in this moment.
+        gone: is told of each that a list does not show so; says whether it is gone.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         providers: Providers,
-        running: Callable[[], Iterable[Resource]],
+        held: Callable[[], Iterable[Resource]],
         gone: Callable[[Resource], Coroutine[Any, Any, bool]],
     ) -> None:
         self._ledger = ledger
         self._providers = providers
-        self._running = running
+        self._held = held
         self._gone = gone
         self._sweeping = asyncio.Lock()
         self._calls = asyncio.Semaphore(_AT_ONCE)
@@ -193,7 +193,7 @@ class Reconciler:
         raise Refused(f"{found.owned.handle.id} is not quarantined any more: sweep again.")
 
     async def _sweep(self, reach: Reach, *, dry_run: bool) -> ScopeReport:
-        checked = self._running_in(reach)
+        checked = self._held_in(reach)
         try:
             return await self._look_into(reach, dry_run=dry_run)
         finally:
@@ -231,18 +231,18 @@ class Reconciler:
         return [one for one in things if one.state is not ResourceState.GONE]
 
     def _absent(self, reach: Reach, owned: Sequence[Owned]) -> list[Resource]:
-        """Running servers that the list does not show as ready.
+        """Running servers that the list does not show as ready, and what is kept and not stopped.
 
         It may lag, and where the child makes the thing it may show a mere reservation: that is a
         reason to ask, no evidence.
         """
-        present = {one.intent_id for one in owned if one.state is ResourceState.READY}
-        return [resource for resource in self._running_in(reach) if resource.id not in present]
+        present = {(one.intent_id, one.state) for one in owned if not one.dependent}
+        return [one for one in self._held_in(reach) if (one.id, _expected(one)) not in present]
 
-    def _running_in(self, reach: Reach) -> list[Resource]:
+    def _held_in(self, reach: Reach) -> list[Resource]:
         return [
             resource
-            for resource in self._running()
+            for resource in self._held()
             if resource.record is not None and _is_in(resource.record, reach)
         ]
 
@@ -290,6 +290,10 @@ class Reconciler:
 def _is_in(record: Record, reach: Reach) -> bool:
     resource_type = record.specification.resource_type
     return record.scope == reach.scope and resource_type in reach.resource_types
+
+
+def _expected(resource: Resource) -> ResourceState:
+    return ResourceState.STOPPED if resource.kept else ResourceState.READY
 
 
 def _judged(reach: Reach, owned: Sequence[Owned], rows: Mapping[str, Record]) -> list[Found]:

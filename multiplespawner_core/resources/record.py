@@ -29,6 +29,9 @@ class Phase(str, enum.Enum):
     CONFIGURING = "configuring"
     LAUNCHING = "launching"
     RUNNING = "running"
+    STOPPING = "stopping"
+    KEPT = "kept"
+    RESUMING = "resuming"
     RELEASING = "releasing"
     CLOSED = "closed"
 
@@ -41,7 +44,7 @@ class Record:
         id: of the intent.
         installation_id: of the hub that owns it.
         owner: whose server it is for.
-        generation: counts the intents of this server, from 1.
+        generation: counts the intents of this server, and the starts of what is kept, from 1.
         authenticator: class path of what made its keys; None if nothing did.
         authenticator_kwargs: what that was made with, without secrets.
         attempt: counts the offers tried for this intent, from 1.
@@ -51,7 +54,7 @@ class Record:
         offer: what was chosen.
         specification: what was asked for.
         phase: where it is.
-        phase_deadline: when the phase must have ended; None for RUNNING and CLOSED.
+        phase_deadline: when the phase must have ended; None for what has no such moment.
         expires_at: end of the lifetime; None for no end.
         handle: what the provider calls it, once it answered.
         child: what is needed to poll and stop the server once its template is gone.
@@ -60,6 +63,8 @@ class Record:
         reason: why it was released.
         last_error: of the latest failed attempt to delete it.
         created_at: when the intent was written.
+        started_at: when it was started again after it was kept; None if it never was.
+        keeps: whether it is stopped, rather than deleted, when its server ends.
         closed_at: when the provider had shown that it is gone.
         doubted_at: when the ledger turned out to have been set back after this was written: it may
             have changed since, and its end may have been moved. None if nothing is wrong.
@@ -75,6 +80,8 @@ class Record:
     offer: Offer
     specification: Specification
     created_at: float
+    started_at: float | None = None
+    keeps: bool = False
     authenticator: str | None = None
     authenticator_kwargs: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 1
@@ -94,6 +101,19 @@ class Record:
     def token(self) -> str:
         """The idempotency token: a function of intent and attempt, so that a crash repeats it."""
         return hashlib.sha256(f"{self.id}:{self.attempt}".encode()).hexdigest()[:32]
+
+    @property
+    def began_at(self) -> float:
+        """When its latest start began: from then on its lifetime counts."""
+        return self.created_at if self.started_at is None else self.started_at
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether files of its user that are to be kept may be on it.
+
+        Only once a server has run there; of a doubted row nobody knows whether one has.
+        """
+        return self.keeps and (bool(self.child) or self.doubted_at is not None)
 
     @property
     def scope(self) -> Scope:

@@ -1,4 +1,4 @@
-"""Giving a resource back: until the provider has shown that it is gone, and never less."""
+"""Giving a resource back, until the provider has shown that it is gone, or stopped and kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.resources import policy
 from multiplespawner_core.resources.child import Child
-from multiplespawner_core.resources.failures import for_log
+from multiplespawner_core.resources.failures import Lost, for_log
 from multiplespawner_core.resources.ledger import Ledger, UnknownRow
 from multiplespawner_core.resources.providers import Providers
 from multiplespawner_core.resources.record import Phase, Record
@@ -29,6 +29,9 @@ Revive = Callable[[Resource], Child | None]
 
 STOP_TIMEOUT = 90.0
 """Seconds that a child's own stop may take before its resource is taken away under it."""
+
+GONE = "its provider shows that it is gone"
+"""Reason of a release that no one asked for, but the resource exists no more."""
 
 _CALL_TIMEOUT = 120.0
 _LOOK_PAUSE = 0.2
@@ -55,31 +58,44 @@ class Release:
         self._cleanup = cleanup
         self._revive = revive
 
-    async def run(self, resource: Resource, reason: str, status: int) -> None:
-        """Commit the release, stop the child gently, delete the resource, close the row."""
+    async def run(self, resource: Resource, reason: str, status: int) -> bool:
+        """Commit the end, stop the child gently, delete the resource, close the row.
+
+        Where files of its user are to be kept it is stopped instead, unless `Resource.for_good`
+        says otherwise or comes to say so meanwhile.
+
+        Returns:
+            Whether it is kept.
+        """
         _log.info("releasing %s of %s: %s", resource.id, resource.owner, reason)
-        await self._commit(resource, reason, status)
+        keeps = _keeps(resource)
+        phase = Phase.STOPPING if keeps else Phase.RELEASING
+        await self._commit(resource, phase, reason, status)
         if resource.pipeline is not None:
             # It was cancelled with the release; what it was doing must not go on beside it.
             await asyncio.wait({resource.pipeline}, timeout=2 * GRACE)
         if not resource.child_ended.is_set():
             await self._stop_child(resource)
             resource.child_ended.set()
+        if keeps:
+            lost = await self._stop(resource)
+            if not (lost or resource.for_good):
+                return True
+            reason = resource.for_good or GONE
+            await self._commit(resource, Phase.RELEASING, reason, status)
         await self._give_back(resource)
-        resource.closed.set()
+        return False
 
-    async def _commit(self, resource: Resource, reason: str, status: int) -> None:
-        if resource.record is not None and resource.record.phase is not Phase.RELEASING:
+    async def _commit(self, resource: Resource, phase: Phase, reason: str, status: int) -> None:
+        if resource.record is not None and resource.record.phase is not phase:
             await self._insist(
-                resource,
-                phase=Phase.RELEASING,
-                phase_deadline=None,
-                reason=reason,
-                exit_status=status,
+                resource, phase=phase, phase_deadline=None, reason=reason, exit_status=status
             )
-        resource.phase = Phase.RELEASING
+        resource.phase = phase
         resource.exit_status = status
         resource.released.set()
+        if phase is Phase.RELEASING:
+            resource.given_up.set()
 
     async def _stop_child(self, resource: Resource) -> None:
         try:
@@ -89,6 +105,55 @@ class Release:
         except Exception:  # noqa: BLE001
             # Not the end of it: the provider ends what is left.
             _log.exception("%s of %s: its spawner could not stop it", resource.id, resource.owner)
+
+    async def _stop(self, resource: Resource) -> bool:
+        """Stop what is kept, for as long as it takes and it is to be kept; commit that it is.
+
+        Returns:
+            Whether the provider has shown that it is gone.
+        """
+        failures = 0
+        while not resource.for_good and resource.record is not None:
+            try:
+                if await self._is_stopped(resource, resource.record):
+                    await self._insist(resource, phase=Phase.KEPT, last_error="")
+                    _log.info("%s of %s is stopped and kept", resource.id, resource.owner)
+                    break
+            except Lost:
+                return True
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not go on running
+                failures += 1
+                _log.warning(
+                    "%s of %s could not be stopped (attempt %d), trying again",
+                    resource.id, resource.owner, failures, exc_info=error,
+                )  # fmt: skip
+                await self._note(resource, for_log(error))
+                await _pause(resource, policy.pause(failures, error))
+        return False
+
+    async def _is_stopped(self, resource: Resource, record: Record) -> bool:
+        # Asked before it is stopped: what still works on it may start it again.
+        busy = resource.busy()
+        provider = await self._providers.of(record.provider, record.specification.resource_type)
+        handle = record.handle
+        if handle is None:
+            found = await self._find(provider, resource, record)
+            if not found:
+                raise Lost
+            handle = found[0]
+            await resource.commit(self._ledger, handle=handle)
+        try:
+            await bounded(provider.stop(handle), _CALL_TIMEOUT)
+        except Exception as error:
+            seen = await bounded(provider.describe(handle), _CALL_TIMEOUT)
+            if policy.is_lost(seen.state):
+                raise Lost from error
+            raise
+        stopped = await _until_stopped(provider, handle, resource)
+        if busy:
+            await asyncio.wait(busy, timeout=_CALL_TIMEOUT)
+            return False
+        return stopped
 
     async def _give_back(self, resource: Resource) -> None:
         failures = 0
@@ -175,6 +240,10 @@ class Release:
                 _log.exception("the ledger could not record the error of %s", resource.id)
 
 
+def _keeps(resource: Resource) -> bool:
+    return not resource.for_good and resource.record is not None and resource.record.holds_files
+
+
 async def _until_gone(provider: Provider, handle: Handle) -> None:
     """Wait for the proof, for as long as one call may take; the caller tries again after that.
 
@@ -194,6 +263,22 @@ async def _until_gone(provider: Provider, handle: Handle) -> None:
     await bounded(look(), _CALL_TIMEOUT)
 
 
+async def _until_stopped(provider: Provider, handle: Handle, resource: Resource) -> bool:
+    """The same for what is kept; false if it is to be kept no longer."""
+
+    async def look() -> bool:
+        while not resource.for_good:
+            state = (await provider.describe(handle)).state
+            if policy.is_lost(state):
+                raise Lost
+            if state is ResourceState.STOPPED:
+                return True
+            await asyncio.sleep(_LOOK_PAUSE)
+        return False
+
+    return await bounded(look(), _CALL_TIMEOUT)
+
+
 async def _pause(resource: Resource, seconds: float) -> None:
     """Wait before the next attempt, unless somebody asks for it."""
     with contextlib.suppress(asyncio.TimeoutError):
@@ -205,4 +290,4 @@ async def _list(found: Awaitable[Any]) -> list[Handle]:
     return list(await found)
 
 
-__all__ = ("Release",)
+__all__ = ("GONE", "Release")

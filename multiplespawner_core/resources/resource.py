@@ -48,12 +48,15 @@ class Resource:
         url: settled with the server's URL, or with the reason why there is none.
         released: set once the release is committed; from then on `poll` says it has ended.
         child_ended: set once the child spawner has been stopped.
-        closed: set once the provider has shown that nothing is left.
+        given_up: set once it is committed that nothing of it is kept.
+        closed: set once the provider has shown that nothing is left; or that it is stopped, and
+            another object stands for what is kept.
         verified: set unless a restarted hub has yet to ask the provider whether it still exists.
         exit_status: what `poll` reports once the release is committed.
         pipeline: the start, while it is under way.
         watcher: looks after the child while it runs.
-        release: gives everything back.
+        for_good: why its end leaves nothing, also where its template keeps files; empty if it may.
+        release: gives everything back, or stops it.
         asked_at: when the provider last answered to a create, by the loop's clock; at the latest.
         left: work on the resource that is under way, or was left behind when it was cancelled.
         hurry: set to try a release again at once that waits after a failure.
@@ -69,11 +72,13 @@ class Resource:
     url: asyncio.Future[str] = field(default_factory=_future)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     child_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     verified: asyncio.Event = field(default_factory=_set_event)
     exit_status: int = 0
     pipeline: asyncio.Task[Any] | None = None
     watcher: asyncio.Task[Any] | None = None
+    for_good: str = ""
     release: asyncio.Task[Any] | None = None
     asked_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     left: set[asyncio.Future[Any]] = field(default_factory=set)
@@ -84,6 +89,11 @@ class Resource:
     def running(self) -> bool:
         """Whether its start has succeeded and its release has not begun."""
         return self.phase is Phase.RUNNING and self.release is None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is stopped, with the files of its user, and nothing is done with it."""
+        return self.phase is Phase.KEPT and self.release is None
 
     async def commit(self, ledger: Ledger, **changes: Any) -> None:
         """Change fields of the record, in the ledger first."""

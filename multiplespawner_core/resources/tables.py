@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -65,6 +67,8 @@ intents = Table(
     Column("closed_at", Float),
     Column("authenticator_kwargs", JSON, nullable=False, server_default="{}"),
     Column("doubted_at", Float),
+    Column("started_at", Float),
+    Column("keeps", Boolean, nullable=False, server_default=false()),
     Index("ix_intents_phase", "phase"),
     Index("ix_intents_scope", "provider", "scope_key"),
     # One live intent per server, held by the database itself.

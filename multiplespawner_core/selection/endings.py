@@ -12,10 +12,23 @@ _DELETED = {
 _KEPT = (
     "At the end the server is stopped. Your files stay; running programs and unsaved work are lost."
 )
+_STOPPED = (
+    "At the end the {} is stopped. Your files stay, for the next start of the same choice; running"
+    " programs and unsaved work are lost."
+)
+_THINGS = {"virtual_machine": "machine", "container": "container", "bare_metal": "server"}
 
 
-def on_end(storage: Storage, resource_type: str) -> str:
-    """A text for users, to stand where they choose, wait for, extend and leave a server."""
+def on_end(storage: Storage, resource_type: str, *, stops: bool = False) -> str:
+    """A text for users, to stand where they choose, wait for, extend and leave a server.
+
+    Args:
+        storage: what becomes of files.
+        resource_type: of what they are on.
+        stops: whether they stay because that is stopped instead of deleted.
+    """
+    if stops:
+        return _STOPPED.format(_THINGS[resource_type])
     return _KEPT if storage is Storage.KEEP else _DELETED[resource_type]
 
 

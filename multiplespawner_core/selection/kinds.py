@@ -61,7 +61,8 @@ class Kind:
     @property
     def ending(self) -> str:
         """What is deleted at the end."""
-        return on_end(self.choice.storage, self.choice.resource_type)
+        choice = self.choice
+        return on_end(choice.storage, choice.resource_type, stops=choice.stops)
 
     @property
     def settable(self) -> list[str]:

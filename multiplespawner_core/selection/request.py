@@ -83,6 +83,7 @@ class Choice:
         limits: what may be asked for, by quantity; a size that the provider does not enforce is
             not settable.
         storage: what becomes of the user's files when the server ends.
+        stops: whether they stay because the resource is stopped instead of deleted.
     """
 
     provider: str
@@ -91,6 +92,7 @@ class Choice:
     template: str
     limits: Mapping[str, Allowed] = field(default_factory=lambda: _FREE)
     storage: Storage = Storage.EPHEMERAL
+    stops: bool = False
 
     @property
     def where(self) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ from multiplespawner_core.planning.site import Site
 from multiplespawner_core.resources.events import EventLog
 from multiplespawner_core.resources.failures import StartCancelled, StartFailed
 from multiplespawner_core.resources.manager import FAILED
+from multiplespawner_core.resources.record import Record
 from multiplespawner_core.resources.resource import Resource
 from multiplespawner_core.selection import form
 from multiplespawner_core.selection.request import Choice, InvalidOptions, Request, User
@@ -135,14 +136,18 @@ class MultipleSpawner(Settings, Spawner):
         async def planner() -> Plan:
             return await site.plan(wanted, self.owner)
 
-        resource = runtime.manager.begin(self.owner, planner, self._child, self._events)
+        async def resumer(kept: Record) -> Plan | None:
+            return await site.plan_again(wanted, self.owner, kept)
+
+        manager = runtime.manager
+        resource = manager.begin(self.owner, planner, self._child, self._events, resumer)
         self._resource, self._intent_id = resource, resource.id
         try:
             url = await asyncio.shield(resource.url)
         except asyncio.CancelledError:
             # Said at once: JupyterHub 6 takes the second in which it waits for us for "ready".
             self._events.fail(str(StartCancelled()))
-            runtime.manager.begin_release(resource, "the start was cancelled", FAILED)
+            manager.begin_release(resource, "the start was cancelled", FAILED)
             raise
         except StartFailed as failure:
             raise self._ended_by(failure) from None
@@ -200,8 +205,10 @@ class MultipleSpawner(Settings, Spawner):
     def get_state(self) -> dict[str, Any]:
         """The intent's id; everything else stands in the ledger."""
         state: dict[str, Any] = super().get_state()
-        if self._intent_id is not None:
-            state["intent"] = self._intent_id
+        # Of a start under way it may change: what is kept has its own.
+        intent = self._intent_id if self._resource is None else self._resource.id
+        if intent is not None:
+            state["intent"] = intent
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -224,10 +231,10 @@ class MultipleSpawner(Settings, Spawner):
         return paths
 
     async def delete_forever(self) -> None:
-        """Release what may be left, and let each kind of child remove what it kept."""
+        """Release what may be left or is kept, and let each kind of child remove what it kept."""
         runtime = self._runtime
         for resource in runtime.manager.of(self.owner):
-            await runtime.manager.release(resource, "the server was deleted")
+            await runtime.manager.release(resource, "the server was deleted", for_good=True)
         for child in await runtime.past_children(self):
             try:
                 await _finish(child.delete_forever())

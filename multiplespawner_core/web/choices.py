@@ -74,7 +74,7 @@ def _model(choice: Choice, reason: str) -> Mapping[str, Any]:
         "reason": reason or None,
         "limits": {name: allowed.schema() for name, allowed in choice.limits.items()},
         "storage": choice.storage.value,
-        "on_end": on_end(choice.storage, choice.resource_type),
+        "on_end": on_end(choice.storage, choice.resource_type, stops=choice.stops),
     }
 
 

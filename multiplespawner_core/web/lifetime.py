@@ -73,11 +73,11 @@ def lifetime_of(runtime: Runtime, resource: Resource) -> Lifetime | None:
         return None
     storage = _storage(runtime, record)
     return Lifetime(
-        started_at=record.created_at,
+        started_at=record.began_at,
         ends_at=record.expires_at,
         latest_end=_latest_end(runtime, record),
         storage=storage,
-        on_end=on_end(storage, record.specification.resource_type),
+        on_end=on_end(storage, record.specification.resource_type, stops=record.keeps),
     )
 
 
@@ -155,7 +155,7 @@ def _latest_end(runtime: Runtime, record: Record) -> float | None:
         return record.expires_at
     if allowed.maximum is None:
         return None
-    return record.created_at + allowed.maximum * site.MINUTE
+    return record.began_at + allowed.maximum * site.MINUTE
 
 
 def _storage(runtime: Runtime, record: Record) -> Storage:

@@ -22,6 +22,8 @@ from multiplespawner_core.contracts import (
     ResourceState,
     Scope,
     Specification,
+    Storage,
+    Unauthorized,
 )
 from multiplespawner_core.planning.candidates import Candidates
 from multiplespawner_core.planning.plan import Budget, Plan
@@ -62,6 +64,7 @@ class FakeProvider(Provider):
         self.idempotent = IdempotentCreate.TOKEN
         self.slow_delete = 0
         self.deadlines = {}
+        self.stop_start = False
 
     def capabilities(self):
         return Capabilities(
@@ -71,6 +74,8 @@ class FakeProvider(Provider):
             token_validity=3600,
             list_grace=self.grace,
             sizes=frozenset({"cpu", "memory"}),
+            storage=[Storage.EPHEMERAL, *[Storage.KEEP] * self.stop_start],
+            stop_start=self.stop_start,
             concurrent_creates=self.width,
             create_timeout=5,
             ready_timeout=5,
@@ -105,7 +110,7 @@ class FakeProvider(Provider):
         self._after(fault)
         if handle.id not in self.cloud:
             return Observation(ResourceState.GONE)
-        return Observation(self.cloud[handle.id][2], Endpoint("192.0.2.1"))
+        return Observation(self.cloud[handle.id][2], Endpoint("192.0.2.1"), "a reason")
 
     async def delete(self, handle):
         fault = await self._enter("delete")
@@ -116,6 +121,28 @@ class FakeProvider(Provider):
         fault = await self._enter("extend")
         self.deadlines[handle.id] = deadline
         self._after(fault)
+
+    async def stop(self, handle):
+        fault = await self._enter("stop")
+        self._become(handle, ResourceState.STOPPED)
+        self._after(fault)
+
+    async def start(self, handle):
+        fault = await self._enter("start")
+        self._become(handle, ResourceState.READY)
+        self._after(fault)
+
+    def _become(self, handle, state):
+        if handle.id not in self.cloud:
+            raise Unauthorized("not found, or not yours")
+        self.cloud[handle.id] = (*self.cloud[handle.id][:2], state)
+
+    def fails_to_become(self, handle, state):
+        failed = state is ResourceState.READY
+        self.cloud[handle.id] = (
+            *self.cloud[handle.id][:2],
+            ResourceState.FAILED if failed else state,
+        )
 
     async def list_owned(self, installation_id, scope):
         fault = await self._enter("list_owned")

@@ -60,10 +60,11 @@ class Hub:
     async def _cleanup(self, record):
         self.cleaned.append(record.id)
 
-    def begin(self, child=None, owner=ADA, **plan):
+    def begin(self, child=None, owner=ADA, resumer=None, **plan):
         self.child = child or FakeChild()
         self.child._owner = owner
-        return self.manager.begin(owner, plan_for(self.provider, **plan), self.child, EventLog())
+        self.planner = plan_for(self.provider, **plan)
+        return self.manager.begin(owner, self.planner, self.child, EventLog(), resumer)
 
     async def running(self, **options):
         resource = self.begin(**options)

@@ -300,7 +300,7 @@ def test_a_write_may_outlive_its_event_loop(ledger, url, state_dir):
     def slow(connection):
         entered.set()
         gate.wait(10)
-        connection.execute(intents.insert().values(**ledger_module._values(record()), generation=1))
+        connection.execute(intents.insert().values(**ledger_module._values(record())))
 
     async def leave():
         write = asyncio.create_task(ledger.submit(slow))

@@ -17,6 +17,14 @@ def test_what_is_deleted_is_said_and_what_is_kept_is_promised(resource_type):
     assert "files stay" in kept
 
 
+@pytest.mark.parametrize("resource_type", RESOURCE_TYPES)
+def test_what_is_stopped_with_files_is_said(resource_type):
+    text = on_end(Storage.KEEP, resource_type, stops=True)
+    assert "is stopped" in text
+    assert "files stay, for the next start of the same choice" in text
+    assert "deleted" not in text
+
+
 def test_the_thing_has_its_name():
     texts = [on_end(Storage.EPHEMERAL, resource_type) for resource_type in RESOURCE_TYPES]
     assert "the machine is deleted" in texts[0]

@@ -212,6 +212,7 @@ class FakeRuntime(Runtime):
         self.classes = {"spawner.parts.Child": Child}
         self.spawners: dict[Owner, Any] = {}
         self._revive = self.spawners.get
+        self.pool = None
         self.manager = Manager(
             self.ledger, FakeProviders(self.provider), self._cleanup, self._child_of
         )

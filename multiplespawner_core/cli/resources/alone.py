@@ -62,9 +62,10 @@ class Alone(Inventory):
             print(f"multiplespawner: {message}", file=sys.stderr)
 
     async def _under_way(self) -> int:
-        """How many are being given back of those whose providers can be asked."""
+        """How many are being given back or stopped of those whose providers can be asked."""
         rows = (await self.list())["resources"]
-        return sum(row["phase"] == "releasing" and not row["unreachable"] for row in rows)
+        ending = ("stopping", "releasing")
+        return sum(row["phase"] in ending and not row["unreachable"] for row in rows)
 
 
 @asynccontextmanager
