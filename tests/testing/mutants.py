@@ -7,7 +7,7 @@ import contextlib
 import time
 from dataclasses import dataclass, replace
 
-from testing.rack import BOOT, DELETING, GONE, PENDING, READY, Place, Rack
+from testing.rack import BOOT, DELETING, GONE, PENDING, READY, STOPPED, Place, Rack
 
 from multiplespawner_core import (
     Availability,
@@ -17,6 +17,7 @@ from multiplespawner_core import (
     Offer,
     OutcomeUnknown,
     Scope,
+    Storage,
     Transient,
     Unauthorized,
 )
@@ -28,6 +29,10 @@ class Mutant:
     fails: frozenset[str]
     says: str
 
+
+ENDING = ("what_is_stopped_is_seen_and_deleted", "what_is_gone_is_not_started")
+STOPPING = ("stop_and_start_keep_it", *ENDING)
+"""The checks of stop and start, and those of them that delete in the end."""
 
 MUTANTS: list[Mutant] = []
 
@@ -199,13 +204,13 @@ class OverlooksWhatIsEnding(Rack):
         return super()._is_of(machine, intent) and machine.deleted is None
 
 
-@fails("describe_until_ready", says="has no endpoint")
+@fails("describe_until_ready", "stop_and_start_keep_it", says="has no endpoint")
 class IsReadyNowhere(Rack):
     async def describe(self, handle):
         return replace(await super().describe(handle), endpoint=None)
 
 
-@fails("describe_until_ready", says="it is pending")
+@fails("describe_until_ready", *STOPPING, says="it is pending")
 class NeverIsReady(Rack):
     async def describe(self, handle):
         seen = await super().describe(handle)
@@ -318,7 +323,11 @@ class TakesWhatItGot(Rack):
             raise
 
 
-@fails("resources_survive_a_restart", says="after a restart it is")
+@fails(
+    "resources_survive_a_restart",
+    "what_is_stopped_is_seen_and_deleted",
+    says="after a restart it is",
+)
 class TakesEverythingAlong(Rack):
     async def shutdown(self):
         for machine in self.world.machines.values():
@@ -341,6 +350,7 @@ class ComplainsOfWhatIsMissing(Rack):
     "delete_ends_everything",
     "delete_can_be_cancelled",
     "create_can_be_cancelled",
+    *ENDING,
     says="still listed",
 )
 class LeavesVolumes(Rack):
@@ -356,6 +366,7 @@ class LeavesVolumes(Rack):
     "delete_ends_everything",
     "delete_can_be_cancelled",
     "another_token_makes_another",
+    *ENDING,
     says="is still found",
 )
 class TakesAcceptedForGone(Rack):
@@ -421,6 +432,66 @@ class MovesWhatIsGone(Rack):
             await super().extend(handle, deadline)
 
 
+# --- stop, start ---
+
+
+@fails("capabilities_are_possible", says="stop_start needs stop, start and the storage keep")
+class KeepsWithoutSayingSo(Rack):
+    def capabilities(self):
+        return replace(super().capabilities(), storage=(Storage.EPHEMERAL,))
+
+
+@fails("stop_and_start_keep_it", says="its files were of its user, and now are")
+class StartsFromTheImage(Rack):
+    async def start(self, handle):
+        await super().start(handle)
+        self.world.machines[handle.id].files = ""
+
+
+@fails("stop_and_start_keep_it", says="NotFound was raised: It does not run.")
+class ComplainsOfWhatIsStopped(Rack):
+    async def stop(self, handle):
+        if (await self._there(handle)).stopped is not None:
+            raise NotFound("It does not run.")
+        await super().stop(handle)
+
+
+@fails(
+    "stop_and_start_keep_it",
+    "what_is_stopped_is_seen_and_deleted",
+    says="does not become stopped",
+)
+class AcceptsAndDoesNothing(Rack):
+    async def stop(self, handle):
+        await self._there(handle)
+
+
+@fails(
+    "stop_and_start_keep_it",
+    "what_is_stopped_is_seen_and_deleted",
+    says="it says that it is stopped, and the child runs",
+)
+class StopsAroundTheChild(Place):
+    async def stop(self, handle):
+        running = (await self._there(handle)).running
+        await super().stop(handle)
+        self.world.machines[handle.id].running = running
+
+
+@fails("what_is_stopped_is_seen_and_deleted", says="stopped, it is listed as []")
+class ListsNothingStopped(Rack):
+    def _owned(self, machine, scope):
+        owned = super()._owned(machine, scope)
+        return [] if self.world.state(machine) is STOPPED else owned
+
+
+@fails("what_is_gone_is_not_started", says="start claims to have been done with what is gone")
+class StartsWhatIsGone(Rack):
+    async def start(self, handle):
+        with contextlib.suppress(NotFound):
+            await super().start(handle)
+
+
 # --- children ---
 
 
@@ -442,7 +513,7 @@ class StartsSomethingElse(Place):
         return object
 
 
-@fails("what_the_child_made_is_seen", says="the child runs, and it is pending")
+@fails("what_the_child_made_is_seen", *STOPPING, says="the child runs, and it is pending")
 class SeesNoChild(Place):
     async def describe(self, handle):
         seen = await super().describe(handle)

@@ -26,6 +26,7 @@ from multiplespawner_core import (
     ResourceState,
     Scope,
     Specification,
+    Storage,
     Transient,
     Unauthorized,
 )
@@ -35,6 +36,7 @@ BOOT = 0.3
 TERMINATE = 0.3
 PAGE = 2
 PENDING, READY = ResourceState.PENDING, ResourceState.READY
+STOPPED = ResourceState.STOPPED
 DELETING, GONE = ResourceState.DELETING, ResourceState.GONE
 FAILED = ResourceState.FAILED
 
@@ -52,7 +54,9 @@ class Machine:
     deadline: object = None
     held: bool = False
     deleted: float | None = None
+    stopped: float | None = None
     volume: bool = True
+    files: str = "of its user"
     running: bool = False
     started: bool = False
     failure: object = None
@@ -107,6 +111,8 @@ class World:
         if machine.deleted is not None:
             ended = self.now - machine.deleted >= TERMINATE
             return GONE if ended else DELETING
+        if machine.stopped is not None:
+            return STOPPED if self.now - machine.stopped >= TERMINATE else PENDING
         if machine.failure and self.now - machine.made >= BOOT / 2:
             return FAILED
         held = machine.held and self.hold
@@ -150,6 +156,8 @@ class Rack(Provider):
             token_validity=3600,
             list_grace=0.05,
             sizes=frozenset({"cpu"}),
+            storage=(Storage.EPHEMERAL, Storage.KEEP),
+            stop_start=True,
         )
 
     async def scopes(self):
@@ -231,12 +239,26 @@ class Rack(Provider):
             yield Owned(volume, machine.intent_id, READY, dependent=True)
 
     async def extend(self, handle, deadline):
+        (await self._there(handle)).deadline = deadline
+
+    async def stop(self, handle):
+        machine = await self._there(handle)
+        if machine.stopped is None:
+            machine.stopped = self.world.now
+        machine.running = False
+
+    async def start(self, handle):
+        machine = await self._there(handle)
+        if machine.stopped is not None:
+            machine.stopped, machine.made = None, self.world.now
+
+    async def _there(self, handle):
         self._require(handle.scope)
         await self.world.ask()
         machine = self.world.machines.get(handle.id)
         if machine is None or machine.deleted is not None:
             raise NotFound("There is no such machine.")
-        machine.deadline = deadline
+        return machine
 
     def _require(self, scope):
         if scope.key != "rack":
@@ -324,6 +346,9 @@ class RackConformance(ProviderConformance):
 
     async def inventory(self, provider):
         return self.world.there()
+
+    async def files(self, provider, handle):
+        return self.world.machines[handle.id].files
 
     async def deadline(self, provider, handle):
         return self.world.machines[handle.id].deadline

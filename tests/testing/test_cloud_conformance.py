@@ -22,6 +22,7 @@ HABITS = {"page": 2, "empty_first_page": True, "lost_answers": 0.02}
 QUICK = Settings(
     provisioning=(0.3, 0.5),
     address_delay=(0, 0.05),
+    stopping=(0.05, 0.1),
     terminating=(0.05, 0.1),
     dependents_delay=(0, 0.05),
     lag=0.1,
@@ -70,6 +71,10 @@ class CloudConformance(ProviderConformance):
             if not one.gone:
                 found |= {one.id, *(d.id for d in one.dependents if d.history.now != "DELETED")}
         return found
+
+    async def files(self, provider, handle):
+        (record,) = [one for one in self.cloud.records() if one.id == handle.id]
+        return [(one.id, one.history.now) for one in record.dependents if one.kind == "volume"]
 
     async def deadline(self, provider, handle):
         from datetime import datetime

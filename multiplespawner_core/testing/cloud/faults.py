@@ -14,9 +14,9 @@ class FaultKind(str, enum.Enum):
 
     REFUSE: answered with `Fault.error`, not done. HOLD: it reaches the cloud late. DELAY: done at
     once, answered late. DROP: done, never answered. TWICE: an instance is made, and another one.
-    FAIL_LATER: the instance that is made fails, for want of room where `Fault.error` says so.
-    IGNORE: answered as if it were done. STRAND: what depends on the instance stays when it is
-    terminated. DOWN: nobody listens.
+    FAIL_LATER: the instance that is made or started fails, for want of room where `Fault.error`
+    says so. IGNORE: answered as if it were done. STRAND: what depends on the instance stays when
+    it is terminated. DOWN: nobody listens.
     """
 
     REFUSE = "refuse"
@@ -32,7 +32,7 @@ class FaultKind(str, enum.Enum):
 
 _ONLY: Mapping[FaultKind, frozenset[str]] = {
     FaultKind.TWICE: frozenset({"create"}),
-    FaultKind.FAIL_LATER: frozenset({"create"}),
+    FaultKind.FAIL_LATER: frozenset({"create", "start"}),
     FaultKind.IGNORE: frozenset({"terminate", "stop", "start", "tag", "delete_dependent"}),
     FaultKind.STRAND: frozenset({"terminate"}),
 }

@@ -234,7 +234,10 @@ class Cloud:
         if FaultKind.STRAND in faults:
             self._find(call).strands = True
         act: Callable[[Call], Mapping[str, Any]] = getattr(self, f"_{call.method}")
-        return act(call)
+        body = act(call)
+        if call.method == "start" and (later := faults.get(FaultKind.FAIL_LATER)):
+            self._find(call).doomed = later.error
+        return body
 
     def _create(self, call: Call, faults: Mapping[FaultKind, Fault]) -> Mapping[str, Any]:
         digest = _digest(call)
@@ -277,7 +280,8 @@ class Cloud:
 
     def _stop(self, call: Call) -> Mapping[str, Any]:
         instance = self._find(call)
-        if instance.state is State.RUNNING:
+        # One that failed as well: its volume is there.
+        if instance.state in (State.RUNNING, State.FAILED):
             self._enter(instance, self.now, State.STOPPING)
         elif instance.state not in (State.STOPPING, State.STOPPED):
             raise RefusedError("state")
@@ -289,6 +293,7 @@ class Cloud:
             # Room that was given up is not kept for it.
             if self._lacks(self.settings.capacity, call.scope, instance.shape, _ROOM):
                 raise RefusedError("capacity")
+            instance.doomed = ""
             self._enter(instance, self.now, State.STARTING)
         elif instance.state not in (State.STARTING, State.RUNNING):
             raise RefusedError("state")

@@ -29,6 +29,7 @@ from multiplespawner_core.contracts import (
     ResourceState,
     Scope,
     Specification,
+    Storage,
     Transient,
 )
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
@@ -123,6 +124,8 @@ class CloudProvider(Provider):
             token_validity=self.token_validity,
             list_grace=self.list_grace,
             sizes=frozenset({"cpu", "memory", "gpu"}),
+            storage=(Storage.EPHEMERAL, Storage.KEEP),
+            stop_start=True,
             ready_timeout=self.ready_timeout,
         )
 
@@ -232,11 +235,13 @@ class CloudProvider(Provider):
 
     async def stop(self, handle: Handle) -> None:
         """Stop the machine; its boot volume and its address stay, and cost."""
-        await self._ask("stop", handle.scope, id=handle.id)
+        self._block("stop")
+        await _settled(self._ask("stop", handle.scope, id=handle.id))
 
     async def start(self, handle: Handle) -> None:
         """Start a machine that was stopped; it may get another address."""
-        await self._ask("start", handle.scope, id=handle.id)
+        self._block("start")
+        await _settled(self._ask("start", handle.scope, id=handle.id))
 
     # --- what it is made of ---
 

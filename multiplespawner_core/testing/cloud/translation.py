@@ -38,7 +38,7 @@ STATES = {
     "PROVISIONING": ResourceState.PENDING,
     "STARTING": ResourceState.PENDING,
     "RUNNING": ResourceState.READY,
-    "STOPPING": ResourceState.STOPPED,
+    "STOPPING": ResourceState.PENDING,
     "STOPPED": ResourceState.STOPPED,
     "FAILED": ResourceState.FAILED,
     "TERMINATING": ResourceState.DELETING,

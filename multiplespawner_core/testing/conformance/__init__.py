@@ -11,12 +11,13 @@ from multiplespawner_core.testing.conformance.checks.creating import Creating
 from multiplespawner_core.testing.conformance.checks.deleting import Deleting
 from multiplespawner_core.testing.conformance.checks.looking import Looking
 from multiplespawner_core.testing.conformance.checks.running import Running
+from multiplespawner_core.testing.conformance.checks.stopping import Stopping
 from multiplespawner_core.testing.conformance.rules import ATTRIBUTE, ContractBroken, LeftOut, Rule
 from multiplespawner_core.testing.conformance.subject import Child, Subject
 
 
 class ProviderConformance(
-    Basics, Creating, Looking, Deleting, Children, Cancelling, Running, Subject
+    Basics, Creating, Looking, Deleting, Stopping, Children, Cancelling, Running, Subject
 ):
     """Subclass it as ``TestMine`` and say what is under test; pytest runs the rest.
 

@@ -154,6 +154,13 @@ class Subject:
         """The end that is written on a resource, asked past the provider."""
         raise _missing("deadline", "whether the deadline was moved")
 
+    async def files(self, provider: Provider, handle: Handle) -> Any:  # noqa: ARG002
+        """What a resource that runs holds of its user's, asked past the provider, to be compared.
+
+        For instance a file that the first call writes, or the id of its volume.
+        """
+        raise _missing("files", "whether files survive a stop")
+
 
 def _missing(method: str, what: str) -> LeftOut:
     return LeftOut(f"{what}: no {method}() is given")

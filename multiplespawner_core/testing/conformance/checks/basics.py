@@ -12,6 +12,7 @@ from multiplespawner_core.contracts import (
     InvalidSpecification,
     MadeBy,
     Offer,
+    Provider,
     Scope,
     Specification,
     Storage,
@@ -29,8 +30,9 @@ class Basics(Subject):
         "What a provider declares is complete and possible: the core's policy follows it.",
     )
     async def test_capabilities_are_possible(self, bench: Bench) -> None:
-        found = bench.capabilities(await bench.provider())
-        for problem in _problems(found):
+        provider = await bench.provider()
+        found = bench.capabilities(provider)
+        for problem in _problems(found, type(provider)):
             raise bench.broken(f"{problem}: {found}")
 
     @check("Provider.capabilities", "They are constant while the hub runs.")
@@ -103,7 +105,7 @@ def _other_type(capabilities: Capabilities, wanted: Specification) -> Specificat
     return replace(wanted, resource_type=others[0])
 
 
-def _problems(found: Capabilities) -> list[str]:
+def _problems(found: Capabilities, cls: type[Provider]) -> list[str]:
     types, storage = [*found.resource_types], [*found.storage]
     by_token = found.idempotent_create is IdempotentCreate.TOKEN
     durations = (found.create_timeout, found.ready_timeout, found.poll_interval)
@@ -115,6 +117,12 @@ def _problems(found: Capabilities) -> list[str]:
         ),
         "sizes must be some of cpu, memory, gpu": {*found.sizes} <= _SIZES,
         "storage must be some Storage": storage and all(isinstance(s, Storage) for s in storage),
+        "stop_start needs stop, start and the storage keep": not found.stop_start
+        or (
+            Storage.KEEP in storage
+            and cls.stop is not Provider.stop
+            and cls.start is not Provider.start
+        ),
         "timeouts must be more than 0": all(duration > 0 for duration in durations),
         "list_grace cannot be less than 0": found.list_grace >= 0,
         # Else no lost answer could be resolved by sending the token again.
