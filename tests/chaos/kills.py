@@ -208,6 +208,7 @@ class Site(World):
         try:
             self._life, self._counted, self._alive, self._tasks = life, Counter(), True, set()
             self.labels, self.pending = Counter(), {}
+            self.homes, self.given_up = {}, set()
             self._rng = random.Random(f"{self.schedule.seed} {number}")
             self.jupyterhub = Database(self.directory / "jupyterhub.json")
             loop = FastLoop(lambda: self._kill(ELSEWHERE), life.turn if life else 0)

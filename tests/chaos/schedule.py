@@ -14,12 +14,15 @@ LABELS = (
     *("create: sent", "create: answered", "list: sent", "list: answered"),
     *("list_dependents: sent", "list_dependents: answered", "get: sent", "get: answered"),
     *("terminate: sent", "terminate: answered", "shapes: sent", "shapes: answered"),
+    *("stop: sent", "stop: answered", "start: sent", "start: answered"),
     *("prepare", "cleanup", "open", "child: start", "child: started", "child: stop"),
 )
 """Where a hub can be killed by name; by number it can be between any two callbacks of its loop."""
 
 OF_PROCESSES = ("transaction: open", "transaction: committed")
 """Where one can be killed that is a process: in the thread that writes its ledger."""
+_TEMPLATES = {"ada": ("keeps",), "eve": ("deletes",), "joe": ("keeps", "keeps", "deletes")}
+"""What each of them starts; one changes between both."""
 
 ERRORS = ("capacity", "quota", "internal", "throttled", "unauthorized", "not_found")
 
@@ -135,11 +138,23 @@ def _step(rng, pace):
     after = rng.choice(pace.pauses) * rng.random()
     who = rng.choice(USERS)
     what = rng.choices(
-        ("start", "stop", "cancel", "fault", "vanish", "forsake", "wait"), (8, 3, 2, 6, 1, 0.5, 3)
+        (
+            "start",
+            "restart",
+            "stop",
+            "cancel",
+            "fault",
+            "vanish",
+            "forsake",
+            "delete",
+            "rouse",
+            "wait",
+        ),
+        (8, 4, 3, 2, 6, 1, 0.5, 0.5, 0.5, 3),
     )[0]
     value = None
-    if what == "start":
-        value = rng.choice((None, None, 20.0, 120.0, 900.0))
+    if what in ("start", "restart"):
+        value = rng.choice((None, None, 20.0, 120.0, 900.0)), rng.choice(_TEMPLATES[who])
     elif what == "fault":
         value = fault(rng, pace)
     return Step(after, what, who, value)
@@ -147,11 +162,17 @@ def _step(rng, pace):
 
 def fault(rng, pace):
     kind = rng.choice(list(FaultKind))
-    method = rng.choice(("*", "create", "create", "terminate", "list", "get", "list_dependents"))
-    if kind in (FaultKind.TWICE, FaultKind.FAIL_LATER):
+    method = rng.choice(
+        ("*", "create", "create", "terminate", "stop", "start", "list", "get", "list_dependents")
+    )
+    if kind is FaultKind.TWICE:
         method = "create"
-    if kind in (FaultKind.IGNORE, FaultKind.STRAND):
+    if kind is FaultKind.FAIL_LATER:
+        method = rng.choice(("create", "start"))
+    if kind is FaultKind.STRAND:
         method = "terminate"
+    if kind is FaultKind.IGNORE:
+        method = rng.choice(("terminate", "terminate", "stop", "start"))
     lasting = rng.random() < 0.4
     return Fault(
         kind,

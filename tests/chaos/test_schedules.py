@@ -34,3 +34,4 @@ def test_everything_was_tried(outcomes):
     assert set(LABELS) <= set(totals["killed"])
     assert {one.value for one in FaultKind} <= set(totals["fired"])
     assert totals["numbers"]["started"] > 0.4 * totals["numbers"]["asked"]
+    assert totals["numbers"]["resumed"] > 0.03 * totals["numbers"]["started"]

@@ -9,13 +9,13 @@ import shutil
 import sys
 import warnings
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 from unittest import mock
 
 from chaos.virtual import EPOCH, Killed, MortalLoop
 
-from multiplespawner_core.contracts import Access, Keys, Owner, Specification
+from multiplespawner_core.contracts import Access, Keys, Owner, ProviderError, Specification
 from multiplespawner_core.planning.candidates import Candidates
 from multiplespawner_core.planning.plan import Budget, Plan
 from multiplespawner_core.resources import (
@@ -206,6 +206,8 @@ class World:
         self.killed = Counter()
         self.numbers = Counter()
         self.phases = _Defaults()
+        self.homes = {}
+        self.given_up = set()
         self._alive = False
         self._life = None
         self._tasks = set()
@@ -338,11 +340,16 @@ class World:
 
     # -- what happens ---
 
-    def start(self, owner, lifetime):
+    def start(self, owner, what):
         if owner not in self.jupyterhub and owner not in self.pending:
             self.note("asked")
             child = Child(self, owner)
-            resource = self.manager.begin(owner, self._planner(lifetime), child, EventLog())
+            planner = self._planner(*what)
+
+            async def resumer(kept):
+                return (await planner()) if kept.template == what[1] else None
+
+            resource = self.manager.begin(owner, planner, child, EventLog(), resumer)
             self.pending[owner] = resource
             self._spawn(self._await_start(owner, resource))
 
@@ -353,17 +360,22 @@ class World:
             pass
         else:
             self.note("started")
+            if resource.record.started_at is not None:
+                self.note("resumed")
             self.jupyterhub[owner] = resource.id
+            if resource.record.keeps:
+                self.homes[resource.id] = resource.record.handle.id
         finally:
             self.pending.pop(owner, None)
 
-    def _planner(self, lifetime):
+    def _planner(self, lifetime, template):
         wanted = Specification(TYPE, cpu=1, memory=1)
 
         async def plans():
             return [
                 Plan(
-                    template="T",
+                    template=template,
+                    keeps=template == "keeps",
                     deployment="D",
                     provider=self.provider,
                     offer=offer,
@@ -397,6 +409,17 @@ class World:
                 self.manager.begin_release(resource, "it was stopped")
                 self._spawn(self._await_stop(owner, resource))
 
+    def restart(self, owner, what):
+        """Its user stops it and starts it again."""
+        if owner in self.jupyterhub:
+            self.stop(owner, None)
+            self._spawn(self._restart(owner, what))
+
+    async def _restart(self, owner, what):
+        while owner in self.jupyterhub:
+            await asyncio.sleep(1)
+        self.start(owner, what)
+
     async def _await_stop(self, owner, resource):
         await resource.released.wait()
         if self.jupyterhub.get(owner) == resource.id:
@@ -409,11 +432,29 @@ class World:
         """The machine ends by itself."""
         resource = self.manager.find(self.jupyterhub.get(owner, ""))
         if resource is not None and resource.record.handle is not None:
+            self.given_up.add(resource.id)
             self.cloud.terminate(resource.record.handle.id)
 
     def forsake(self, owner, _):
         """The server is removed from JupyterHub's database, and nobody says so."""
         self.jupyterhub.pop(owner, None)
+
+    def delete(self, owner, _):
+        """The server is deleted in JupyterHub."""
+        self.jupyterhub.pop(owner, None)
+        for resource in self.manager.of(owner):
+            self.given_up.add(resource.id)
+            self._spawn(self.manager.release(resource, "the server was deleted", for_good=True))
+
+    def rouse(self, owner, _):
+        """Somebody starts at the provider what is kept."""
+        for resource in self.manager.of(owner):
+            if resource.kept:
+                self._spawn(self._rouse(resource.record.handle))
+
+    async def _rouse(self, handle):
+        with suppress(ProviderError):
+            await self.provider.start(handle)
 
     def wait(self, owner, _):
         pass
@@ -425,13 +466,27 @@ class World:
         for owner in list(self.jupyterhub):
             self.stop(owner, None)
         await self._settle(self._require_nothing_is_shown)
-        before = self.cloud.meter().by_intent
+        await self._require_still_meter()
+        for owner in {row.owner for row in self.ledger.unfinished()}:
+            self.delete(owner, None)
+        await self._settle(self._require_nothing_is_kept)
+
+    def _require_nothing_is_kept(self):
+        self._require(self.ledger.unfinished() == [], "what is deleted is not kept")
+        self._require_what_is_shown()
+
+    async def _require_still_meter(self):
+        before, kept = self.cloud.meter().by_id, {row.id for row in self.ledger.unfinished()}
         await asyncio.sleep(self.standing)
-        after = self.cloud.meter().by_intent
-        for intent, seconds in before.items():
-            self._require(
-                not intent or after[intent] == seconds, "the meter stands still when nobody runs"
-            )
+        after = self.cloud.meter().by_id
+        for one in self.cloud.records():
+            if one.tags.get(INTENT_TAG):
+                stays = one.tags[INTENT_TAG] in kept
+                parts = [one.id, *(() if stays else (part.id for part in one.dependents))]
+                self._require(
+                    all(after[part] == before[part] for part in parts),
+                    "the meter stands still when nobody runs, but for the disks that are kept",
+                )
 
     async def _settle(self, require):
         await asyncio.sleep(SETTLE)
@@ -443,11 +498,21 @@ class World:
 
     def _require_what_is_shown(self):
         rows = self.ledger.unfinished()
+        kept = [row for row in rows if row.phase is Phase.KEPT]
         self._require(
-            {row.id for row in rows} == set(self.jupyterhub.values())
-            and all(row.phase is Phase.RUNNING for row in rows),
-            "live intents are the servers that JupyterHub shows",
+            {row.id for row in rows} - {row.id for row in kept} == set(self.jupyterhub.values())
+            and all(row.phase in (Phase.RUNNING, Phase.KEPT) for row in rows),
+            "live intents are the servers that JupyterHub shows, and what is kept",
         )
+        self._require(
+            not any(self.runs(row.handle.id) for row in kept),
+            "what is kept does not run",
+        )
+        for intent, machine in self.homes.items():
+            self._require(
+                intent in self.given_up or any(row.handle.id == machine for row in rows),
+                "what is to be kept is not deleted",
+            )
         ours = [
             one
             for one in self.cloud.live()
@@ -462,7 +527,7 @@ class World:
         self._require(max(owners.values(), default=1) == 1, "one live intent a server")
         for row in rows:
             self._require(
-                row.handle is not None and self.answers(row.handle.id),
+                row in kept or (row.handle is not None and self.answers(row.handle.id)),
                 "every server that JupyterHub shows as running answers",
             )
         foreign = self.cloud.record(self.foreign.id)

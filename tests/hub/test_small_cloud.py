@@ -35,15 +35,18 @@ def cloud(tmp_path):
         yield cloud
 
 
-@pytest.fixture
-def hub(cloud, site):
-    config = f"""
+def config_of(cloud):
+    return f"""
 c.MultipleSpawner.component_classes = {json.dumps(COMPONENT_CLASSES)}
 c.SmallCloud.url = {cloud.url!r}
 c.SmallCloud.secret_file = {str(cloud.secret_file)!r}
 c.SmallCloud.list_grace = 1.0
 """
-    return site(config, templates=TEMPLATES, deployments=DEPLOYMENTS)
+
+
+@pytest.fixture
+def hub(cloud, site):
+    return site(config_of(cloud), templates=TEMPLATES, deployments=DEPLOYMENTS)
 
 
 def machine_of(hub, user):
@@ -106,3 +109,39 @@ def test_a_machine_that_ends_takes_its_server_with_it(hub, cloud):
     cloud.terminate(record.id)
     hub.client.wait_until_stopped("ada")
     wait_for(lambda: phases(hub) == ["closed"], "the ledger's row is closed", timeout=60)
+
+
+@pytest.fixture
+def keeping(cloud, site):
+    deployments = [*DEPLOYMENTS["virtual_machine"], {"name": "other", "provider": PROVIDER}]
+    return site(
+        config_of(cloud),
+        templates=[{**TEMPLATES[0], "storage": "keep"}],
+        deployments={"virtual_machine": deployments},
+    )
+
+
+def test_what_a_template_keeps_is_there_until_the_server_is_deleted(keeping, cloud):
+    client, choice = keeping.client, {"deployment": "vm"}
+
+    def until(phase):
+        wait_for(lambda: phases(keeping) == [phase], f"the row is {phase}", timeout=60)
+
+    client.ensure_user("ada")
+    client.start("ada", choice, server="lab")
+    first = client.server_get("ada", "machine", server="lab").json()
+    client.stop("ada", server="lab")
+    until("kept")
+    (record,) = cloud.records()
+    assert cloud.meter().running == {one.id for one in record.dependents}
+    keeping.kill()
+    keeping.start()
+    refused = client.try_start("ada", {"deployment": "other"}, server="lab")
+    assert refused.status_code == httpx.codes.CONFLICT
+    assert "The files of this server are kept on vm from" in refused.json()["message"]
+    client.start("ada", choice, server="lab")
+    second = client.server_get("ada", "machine", server="lab").json()
+    assert (second["machine"], second["intent"]) == (first["machine"], first["intent"])
+    client.remove_server("ada", "lab")
+    until("closed")
+    assert cloud.meter().running == frozenset()
