@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,16 @@ PROFILES = "ProfilesSpawner"
 OURS = "MultipleSpawner"
 SUBJECTS = (BARE, PROFILES, OURS)
 
-# As installed: without the harness's debug log; the hub ends its servers with itself.
-_COMMON = f"""
+PROBED = f"""
 sys.path.insert(0, {str(PROJECT)!r})
 from benchmarks.probe import install
 install(c)
 c.JupyterHub.log_level = "INFO"
+"""
+"""As installed, without the harness's debug log, but for the probe."""
+
+# The hub ends its servers with itself.
+_COMMON = """
 c.JupyterHub.cleanup_servers = True
 c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 120, "slow_stop_timeout": 120}}
 c.Spawner.poll_interval = 30
@@ -57,36 +61,37 @@ _CHOSEN: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Hub:
-    """A running hub whose spawner is one of `SUBJECTS`."""
+    """A running hub, and the body with which servers are asked for."""
 
     process: HubProcess
     body: dict[str, Any]
 
     @classmethod
-    def of(cls, subject: str, process: HubProcess) -> Hub:
-        chosen = _CHOSEN[subject]
+    def choosing(cls, options: dict[str, Any], process: HubProcess) -> Hub:
+        """One whose servers are started with these options."""
         nested = process.client.version() >= (6,)
-        return cls(process, {"user_options": chosen} if nested else chosen)
+        return cls(process, {"user_options": options} if nested else options)
 
     def begin(self, *, fine: bool = False, lag: bool = False) -> None:
         """Forget what the probe has measured; see `probe.Probe.begin`."""
-        self._answer("GET", f"/benchmark/begin?fine={fine}&lag={lag}")
+        self.ask("GET", f"/benchmark/begin?fine={fine}&lag={lag}")
 
     def end(self) -> Any:
         """What the probe has measured since then."""
-        return self._answer("GET", "/benchmark/end").json()
+        return self.ask("GET", "/benchmark/end").json()
 
     def start(self, user: str) -> None:
         """Returns once the server is ready."""
-        answer = self._answer("POST", f"/users/{user}/server", json=self.body)
+        answer = self.ask("POST", f"/users/{user}/server", json=self.body)
         assert answer.status_code == httpx.codes.CREATED, answer.text
 
     def stop(self, user: str) -> None:
         """Returns once the server has ended."""
-        answer = self._answer("DELETE", f"/users/{user}/server")
+        answer = self.ask("DELETE", f"/users/{user}/server")
         assert answer.status_code == httpx.codes.NO_CONTENT, answer.text
 
-    def _answer(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """Any call of the API; raises where it is refused."""
         answer = self.process.client.request(method, path, timeout=180, **kwargs)
         return answer.raise_for_status()
 
@@ -98,34 +103,77 @@ def hubs(subjects: Sequence[str], deployments: int = 1) -> Iterator[dict[str, Hu
     Raises:
         RuntimeError: a hub has left processes behind.
     """
-    started: list[HubProcess] = []
+
+    def configured(subject: str, folder: Path) -> HubProcess:
+        return _configured(subject, folder, deployments)
+
+    with running(subjects, configured) as started:
+        yield {subject: Hub.choosing(_CHOSEN[subject], one) for subject, one in started.items()}
+
+
+@contextlib.contextmanager
+def running(
+    subjects: Sequence[str], configured: Callable[[str, Path], HubProcess]
+) -> Iterator[dict[str, HubProcess]]:
+    """A hub for each subject, all running; each of them measures itself.
+
+    Args:
+        subjects: names.
+        configured: makes the hub of a subject, in a folder of its own.
+
+    Raises:
+        RuntimeError: a hub has left processes behind.
+    """
+    started: dict[str, HubProcess] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         stack.callback(remove_groups)
-        found = {}
         for subject in subjects:
-            process = _configured(subject, folder / subject, deployments)
+            process = configured(subject, folder / subject)
             stack.callback(process.close)
-            started.append(process)
-            found[subject] = Hub.of(subject, process.start())
-        yield found
-    left = [leftover for process in started for leftover in process.leftovers]
+            started[subject] = process.start()
+        yield started
+    left = [leftover for process in started.values() for leftover in process.leftovers]
     if left:
         raise RuntimeError(f"left behind: {left}")
+
+
+def site(folder: Path, config: str, **files: Any) -> HubProcess:
+    """A hub with MultipleSpawner.
+
+    Args:
+        folder: for it alone.
+        config: lines of its configuration.
+        files: ``templates`` and ``deployments``, where those of the tests do not do.
+    """
+
+    def factory(config: str, *, files: Mapping[str, str]) -> HubProcess:
+        return HubProcess(folder, config, files=files)
+
+    make: Any = Site(factory)  # type: ignore[no-untyped-call] # tests' code
+    process: HubProcess = make(config, **files)
+    return process
 
 
 def _configured(subject: str, folder: Path, deployments: int) -> HubProcess:
     if subject != OURS:
         config = {BARE: _BARE, PROFILES: _PROFILES}[subject]
-        return HubProcess(folder, config.replace("NUMBER", str(deployments)) + _COMMON)
-
-    def factory(config: str, *, files: Mapping[str, str]) -> HubProcess:
-        return HubProcess(folder, config, files=files)
-
+        config = config.replace("NUMBER", str(deployments))
+        return HubProcess(folder, config + PROBED + _COMMON)
     entries = [{"name": f"d{i}", "provider": "local"} for i in range(deployments)]
-    site: Any = Site(factory)  # type: ignore[no-untyped-call] # tests' code
-    process: HubProcess = site(_COMMON, deployments={"bare_metal": entries})
-    return process
+    return site(folder, PROBED + _COMMON, deployments={"bare_metal": entries})
 
 
-__all__ = ("BARE", "OURS", "PROFILES", "SUBJECTS", "Hub", "UserSession", "hubs")
+__all__ = (
+    "BARE",
+    "OURS",
+    "PROBED",
+    "PROFILES",
+    "SUBJECTS",
+    "Hub",
+    "HubProcess",
+    "UserSession",
+    "hubs",
+    "running",
+    "site",
+)

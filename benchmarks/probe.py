@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import json
+import resource
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jupyterhub.spawner
@@ -33,14 +37,19 @@ class LagMeter:
     """
 
     def __init__(self) -> None:
+        self.own: list[float] = []
+        """The same if time only passed while this process has a processor: what others on the
+        machine take is left out, and so is what the process waits for."""
         self._lags: list[float] = []
         self._due = 0.0
+        self._cpu = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         self.end()
-        self._lags = []
+        self._lags, self.own = [], []
         self._due = asyncio.get_running_loop().time()
+        self._cpu = time.process_time()
         self._tick()
 
     def end(self) -> list[float]:
@@ -51,18 +60,25 @@ class LagMeter:
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now, cpu = loop.time(), time.process_time()
+        own = min(now - self._due, cpu - self._cpu)
+        self._cpu = cpu
         while self._due <= now:
             self._lags.append(now - self._due)
             self._due += TICK
+        while own >= 0:
+            self.own.append(own)
+            own -= TICK
         self._handle = loop.call_at(self._due, self._tick)
 
 
 class Probe:
-    """What happens between `begin` and `end`."""
+    """What happens between `begin`, or the start of the process, and `end`."""
 
     def __init__(self) -> None:
         self.fine = False
+        self.calls: Counter[str] = Counter()
+        """What a stub's provider was asked."""
         self._spans: list[dict[str, Any]] = []
         self._lag = LagMeter()
         self._cpu = 0.0
@@ -76,6 +92,7 @@ class Probe:
         """
         self.fine = fine
         self._spans = []
+        self.calls.clear()
         self._cpu = time.process_time()
         if lag:
             self._lag.begin()
@@ -83,7 +100,13 @@ class Probe:
     def end(self) -> dict[str, Any]:
         self.fine = False
         cpu = time.process_time() - self._cpu
-        return {"spans": self._spans, "lags": self._lag.end(), "cpu": cpu}
+        return {
+            "spans": self._spans,
+            "lags": self._lag.end(),
+            "own_lags": self._lag.own,
+            "cpu": cpu,
+            "calls": dict(self.calls),
+        }
 
     def timed(self, span: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """`method`, each call of which is noted as a span of this name."""
@@ -115,11 +138,30 @@ class EndHandler(web.RequestHandler):
         self.finish(json.dumps(PROBE.end()))
 
 
+class CountHandler(web.RequestHandler):
+    async def get(self) -> None:
+        self.finish(json.dumps(self.settings["users"].count_active_users()))
+
+
+class MemoryHandler(web.RequestHandler):
+    async def get(self) -> None:
+        self.finish(json.dumps(memory()))
+
+
+def memory() -> float:
+    """KiB that this process has."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1024
+
+
 def install(config: Any) -> None:
     """Take the measures in the hub that reads `config`."""
     config.JupyterHub.extra_handlers = [
         (r"/api/benchmark/begin", BeginHandler),
         (r"/api/benchmark/end", EndHandler),
+        (r"/api/benchmark/count", CountHandler),
+        (r"/api/benchmark/memory", MemoryHandler),
     ]
     _time_spawners()
     _time_children()

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks import burst, form, imports, starts
+from benchmarks import burst, flight, form, imports, live, restart, starts
 
-BENCHMARKS = (imports.BENCHMARK, form.BENCHMARK, starts.BENCHMARK, burst.BENCHMARK)
+BENCHMARKS = (
+    imports.BENCHMARK,
+    form.BENCHMARK,
+    starts.BENCHMARK,
+    burst.BENCHMARK,
+    flight.BENCHMARK,
+    restart.BENCHMARK,
+    live.BENCHMARK,
+)
 
 __all__ = ("BENCHMARKS",)

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.figures import Quantity, Target
 from benchmarks.probe import TICK, LagMeter
+from benchmarks.registry import BENCHMARKS
 from benchmarks.runner import Benchmark, run
 
 PROJECT = Path(__file__).parents[2]
@@ -81,7 +82,8 @@ def test_the_command_measures_imports(tmp_path):
 def test_an_unknown_benchmark():
     done = command("starst")
     assert done.returncode == 2
-    assert "no benchmark is called 'starst'; there are imports, form, starts, burst" in done.stderr
+    known = ", ".join(one.name for one in BENCHMARKS)
+    assert f"no benchmark is called 'starst'; there are {known}" in done.stderr
 
 
 async def test_a_blocked_event_loop_is_late_at_every_moment_that_passes():
@@ -93,5 +95,19 @@ async def test_a_blocked_event_loop_is_late_at_every_moment_that_passes():
     lags = meter.end()
     assert max(lags) >= 19 * TICK
     assert sum(lag > 5 * TICK for lag in lags) >= 10
+    assert max(meter.own) < 10 * TICK
     await asyncio.sleep(2 * TICK)
     assert meter.end() == lags
+
+
+async def test_a_busy_event_loop_is_late_by_its_own_doing():
+    meter = LagMeter()
+    meter.begin()
+    await asyncio.sleep(0)
+    end = time.process_time() + 20 * TICK
+    while time.process_time() < end:
+        pass
+    await asyncio.sleep(2 * TICK)
+    meter.end()
+    assert max(meter.own) >= 19 * TICK
+    assert sum(lag > 5 * TICK for lag in meter.own) >= 10

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import burst, form, starts
+from benchmarks import burst, flight, form, live, restart, starts
+from benchmarks.crowds import CROWDS
 from benchmarks.hubs import BARE, OURS
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(300)]
@@ -13,12 +14,19 @@ SUBJECTS = (BARE, OURS)
 
 
 @pytest.mark.parametrize(
-    ("measure", "parameters"),
-    [(starts.measure, {}), (burst.measure, {"servers": 2}), (form.measure, {"sizes": [3]})],
-    ids=["starts", "burst", "form"],
+    ("measure", "subjects", "parameters"),
+    [
+        (starts.measure, SUBJECTS, {}),
+        (burst.measure, SUBJECTS, {"servers": 2}),
+        (form.measure, SUBJECTS, {"sizes": [3]}),
+        (flight.measure, CROWDS, {"servers": 2, "every": 0, "boot": 3}),
+        (live.measure, CROWDS, {"servers": 2, "interval": 1}),
+        (restart.measure, CROWDS, {"servers": 2}),
+    ],
+    ids=["starts", "burst", "form", "flight", "live", "restart"],
 )
-def test_every_quantity_is_measured(measure, parameters):
-    quantities = measure(1, SUBJECTS, **parameters)
+def test_every_quantity_is_measured(measure, subjects, parameters):
+    quantities = measure(1, subjects, **parameters)
     assert quantities
     for quantity in quantities:
         assert OURS in quantity.samples
