@@ -31,10 +31,8 @@ def multiply(folder: Path, user: str, others: Sequence[str], machines: Path | No
     _copy_hub(folder / "hub.sqlite", user, others, intents)
     if machines is not None:
         _copy_intents(folder / "state" / "ledger.sqlite", user, others, intents)
-        (first,) = machines.read_text().splitlines()
-        _, born = json.loads(first)
         with machines.open("a") as file:
-            file.writelines(json.dumps([intent, born]) + "\n" for intent in intents)
+            file.writelines(json.dumps([intent, True]) + "\n" for intent in intents)
 
 
 def _copy_hub(file: Path, user: str, others: Sequence[str], intents: Sequence[str]) -> None:

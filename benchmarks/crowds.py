@@ -45,12 +45,11 @@ c.Spawner.start_timeout = c.Spawner.http_timeout = 600
 
 _BARE = """
 c.JupyterHub.spawner_class = StubSpawner
-c.StubSpawner.boot = BOOT
 """
 
 _OURS = f"""
 c.MultipleSpawner.component_classes = {json.dumps(_CLASSES)}
-c.StubProvider.boot = BOOT
+c.StubSpawner.alone = False
 """
 
 _TEMPLATES = [
@@ -95,6 +94,14 @@ class Crowd:
 
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(start, enumerate(self.users)))
+
+    def hold(self) -> None:
+        """Let no machine come up that is asked for from now on."""
+        self.hub.ask("GET", "/benchmark/hold")
+
+    def let_up(self, every: float) -> None:
+        """Let the machines come up that were held, so many seconds apart."""
+        self.hub.ask("GET", f"/benchmark/open?every={every}")
 
     def wait_until_ready(self) -> None:
         """Until every server is."""
@@ -141,18 +148,17 @@ class Crowd:
 
 @contextlib.contextmanager
 def crowds(
-    subjects: Sequence[str], servers: int, *, boot: float = 0, poll_interval: float = 30
+    subjects: Sequence[str], servers: int, *, poll_interval: float = 30
 ) -> Iterator[dict[str, Crowd]]:
     """A hub for each subject.
 
     Args:
         subjects: of `CROWDS`.
         servers: how many users each has, or will have.
-        boot: seconds that a machine takes.
         poll_interval: seconds between JupyterHub's polls of a server.
     """
     with _answering() as url:
-        told = {"URL": url, "BOOT": boot, "POLL_INTERVAL": poll_interval}
+        told = {"URL": url, "POLL_INTERVAL": poll_interval}
 
         def configured(subject: str, folder: Path) -> HubProcess:
             config = _CONFIG + (_OURS if subject == OURS else _BARE)

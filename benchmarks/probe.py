@@ -72,6 +72,46 @@ class LagMeter:
         self._handle = loop.call_at(self._due, self._tick)
 
 
+class Boots:
+    """When the stubs' machines come up: at once, or held until a benchmark lets them."""
+
+    def __init__(self) -> None:
+        self._order: dict[str, int] = {}
+        self._held = False
+        self._opened = asyncio.Event()
+        self._first = 0.0
+        self._every = 0.0
+
+    def hold(self) -> None:
+        """From now on, none."""
+        self._held = True
+        self._order.clear()
+        self._opened.clear()
+
+    def open(self, every: float) -> None:
+        """Those that were held: one after the other, `every` seconds apart."""
+        self._first, self._every = time.monotonic(), every
+        self._opened.set()
+
+    def is_up(self, machine: str) -> bool:
+        if machine not in self._order:
+            return True
+        return self._opened.is_set() and self._at(machine) <= time.monotonic()
+
+    def begin(self, machine: str) -> None:
+        """Note a machine that was asked for."""
+        if self._held:
+            self._order[machine] = len(self._order)
+
+    async def wait(self, machine: str) -> None:
+        if machine in self._order:
+            await self._opened.wait()
+            await asyncio.sleep(max(0.0, self._at(machine) - time.monotonic()))
+
+    def _at(self, machine: str) -> float:
+        return self._first + self._order[machine] * self._every
+
+
 class Probe:
     """What happens between `begin`, or the start of the process, and `end`."""
 
@@ -79,6 +119,7 @@ class Probe:
         self.fine = False
         self.calls: Counter[str] = Counter()
         """What a stub's provider was asked."""
+        self.boots = Boots()
         self._spans: list[dict[str, Any]] = []
         self._lag = LagMeter()
         self._cpu = 0.0
@@ -138,6 +179,18 @@ class EndHandler(web.RequestHandler):
         self.finish(json.dumps(PROBE.end()))
 
 
+class HoldHandler(web.RequestHandler):
+    async def get(self) -> None:
+        PROBE.boots.hold()
+        self.finish("{}")
+
+
+class OpenHandler(web.RequestHandler):
+    async def get(self) -> None:
+        PROBE.boots.open(float(self.get_query_argument("every")))
+        self.finish("{}")
+
+
 class CountHandler(web.RequestHandler):
     async def get(self) -> None:
         self.finish(json.dumps(self.settings["users"].count_active_users()))
@@ -160,6 +213,8 @@ def install(config: Any) -> None:
     config.JupyterHub.extra_handlers = [
         (r"/api/benchmark/begin", BeginHandler),
         (r"/api/benchmark/end", EndHandler),
+        (r"/api/benchmark/hold", HoldHandler),
+        (r"/api/benchmark/open", OpenHandler),
         (r"/api/benchmark/count", CountHandler),
         (r"/api/benchmark/memory", MemoryHandler),
     ]

@@ -5,15 +5,13 @@ A hub's configuration names these classes. All servers are one: `crowds` runs it
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import Spawner
-from traitlets import Float, Unicode
+from traitlets import Bool, Unicode
 
 import multiplespawner_core as ms
 from benchmarks.probe import PROBE
@@ -27,7 +25,7 @@ class StubSpawner(Spawner):
 
     url = Unicode(help="Where every server answers.").tag(config=True)
 
-    boot = Float(0, help="Seconds until the machine is there.").tag(config=True)
+    alone = Bool(True, help="Whether no provider has waited for its machine.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -35,7 +33,9 @@ class StubSpawner(Spawner):
 
     async def start(self) -> str:
         self._runs = True
-        await asyncio.sleep(self.boot)
+        if self.alone:
+            PROBE.boots.begin(self.user.name)
+            await PROBE.boots.wait(self.user.name)
         return str(self.url)
 
     async def poll(self) -> int | None:
@@ -59,15 +59,14 @@ class StubSpawner(Spawner):
 class StubProvider(ms.Provider):
     """Its machines stand in a file, and so outlive the hub. The probe counts what it is asked."""
 
-    boot = Float(0, help="Seconds until a machine is there.").tag(config=True)
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._file: Path = self.state_dir / MACHINES
-        self._born: dict[str, float] = {}
+        self._machines: set[str] = set()
         if self._file.exists():
             for line in self._file.read_text().splitlines():
-                self._take(*json.loads(line))
+                machine, there = json.loads(line)
+                self._take(machine, there=there)
 
     def capabilities(self) -> ms.Capabilities:
         return ms.Capabilities(
@@ -82,13 +81,14 @@ class StubProvider(ms.Provider):
 
     async def create(self, intent: ms.Intent, keys: ms.Keys) -> ms.Handle:  # noqa: ARG002
         PROBE.calls["create"] += 1
-        if intent.id not in self._born:
-            self._write(intent.id, time.time())
+        if intent.id not in self._machines:
+            PROBE.boots.begin(intent.id)
+            self._write(intent.id, there=True)
         return ms.Handle(intent.id, intent.offer.scope)
 
     async def find(self, intent: ms.Intent, scope: ms.Scope) -> Sequence[ms.Handle]:
         PROBE.calls["find"] += 1
-        return [ms.Handle(intent.id, scope)] if intent.id in self._born else []
+        return [ms.Handle(intent.id, scope)] if intent.id in self._machines else []
 
     async def describe(self, handle: ms.Handle) -> ms.Observation:
         PROBE.calls["describe"] += 1
@@ -98,30 +98,27 @@ class StubProvider(ms.Provider):
 
     async def delete(self, handle: ms.Handle) -> None:
         PROBE.calls["delete"] += 1
-        if handle.id in self._born:
-            self._write(handle.id, None)
+        if handle.id in self._machines:
+            self._write(handle.id, there=False)
 
     async def list_owned(self, installation_id: str, scope: ms.Scope) -> Sequence[ms.Owned]:
         PROBE.calls["list_owned"] += 1
-        mine = self._born if installation_id == self.installation_id else ()
+        mine = self._machines if installation_id == self.installation_id else ()
         return [ms.Owned(ms.Handle(one, scope), one, self._state(one)) for one in mine]
 
     def _state(self, machine: str) -> ms.ResourceState:
-        if machine not in self._born:
+        if machine not in self._machines:
             return ms.ResourceState.GONE
-        there = time.time() >= self._born[machine] + self.boot
-        return ms.ResourceState.READY if there else ms.ResourceState.PENDING
+        up = PROBE.boots.is_up(machine)
+        return ms.ResourceState.READY if up else ms.ResourceState.PENDING
 
-    def _write(self, machine: str, born: float | None) -> None:
+    def _write(self, machine: str, *, there: bool) -> None:
         with self._file.open("a") as file:
-            file.write(json.dumps([machine, born]) + "\n")
-        self._take(machine, born)
+            file.write(json.dumps([machine, there]) + "\n")
+        self._take(machine, there=there)
 
-    def _take(self, machine: str, born: float | None) -> None:
-        if born is None:
-            self._born.pop(machine, None)
-        else:
-            self._born[machine] = born
+    def _take(self, machine: str, *, there: bool) -> None:
+        (self._machines.add if there else self._machines.discard)(machine)
 
 
 __all__ = ("MACHINES", "StubProvider", "StubSpawner")

@@ -19,7 +19,7 @@ SUBJECTS = (BARE, OURS)
         (starts.measure, SUBJECTS, {}),
         (burst.measure, SUBJECTS, {"servers": 2}),
         (form.measure, SUBJECTS, {"sizes": [3]}),
-        (flight.measure, CROWDS, {"servers": 2, "every": 0, "boot": 3}),
+        (flight.measure, CROWDS, {"servers": 2, "every": 0.1}),
         (live.measure, CROWDS, {"servers": 2, "interval": 1}),
         (restart.measure, CROWDS, {"servers": 2}),
     ],
