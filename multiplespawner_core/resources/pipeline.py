@@ -51,6 +51,10 @@ PLAN_TIMEOUT = 30.0
 """Seconds that the offers may take; a provider answers from its cache."""
 
 _DESCRIBE_PAUSE = 1.0
+_LONGEST_DESCRIBE_PAUSE = 5.0
+_MISSED = 0.1
+"""Of what a resource takes, the part for which it may stay unnoticed that it is ready."""
+
 _NEVER = MOST["lifetime"] * 60
 """Seconds until a deadline that stands for none."""
 
@@ -378,6 +382,8 @@ class _Steps:
 
     async def _watch(self, handle: Handle) -> Endpoint:
         failures = 0
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
             try:
                 seen = await self._plan.provider.describe(handle)
@@ -394,7 +400,7 @@ class _Steps:
                 _require_kept(seen)
             elif seen.state in (ResourceState.FAILED, ResourceState.GONE, ResourceState.DELETING):
                 raise _why_it_failed(seen)
-            await asyncio.sleep(_DESCRIBE_PAUSE)
+            await asyncio.sleep(_describe_pause(loop.time() - began))
 
     def _placeholders(self, access: Access) -> dict[str, str]:
         return {
@@ -437,6 +443,11 @@ def _require_kept(seen: Observation) -> None:
     if seen.state is ResourceState.FAILED:
         reason = seen.reason or "its provider does not say why"
         raise StartFailed(f"What was kept could not be started: {reason}.", "resource")
+
+
+def _describe_pause(waited: float) -> float:
+    """Hundreds of machines that take minutes are not to be asked for every second."""
+    return min(max(waited * _MISSED, _DESCRIBE_PAUSE), _LONGEST_DESCRIBE_PAUSE)
 
 
 def _queued(ahead: int) -> str:
