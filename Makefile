@@ -197,7 +197,7 @@ chaos-kills: setup ## five hundred with hubs that are processes, ended by SIGKIL
 	$(STEP) "chaos of processes" env KILL_SCHEDULES=500 \
 		$(BIN)/python -m pytest -q tests/chaos/test_kills.py $(PYTEST_ARGS)
 
-bench: $(BENCH)/.stamp ## what it costs, beside its peers (BENCH_ARGS='starts --rounds 10')
+bench: $(BENCH)/.stamp ## what it costs, beside its peers: an hour (BENCH_ARGS='starts --rounds 10')
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
 # No index, path or comment goes into the file: it must read the same on every machine.
