@@ -38,7 +38,7 @@ endif
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
-	jupyterhub-suite test-matrix packages test-pythons suites list-reports chaos chaos-kills bench constraints clean
+	jupyterhub-suite test-matrix packages test-pythons suites list-reports chaos chaos-kills chaos-hubs bench constraints clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -196,6 +196,11 @@ chaos: setup ## ten thousand schedules of a hub that is killed anywhere: half an
 chaos-kills: setup ## five hundred with hubs that are processes, ended by SIGKILL
 	$(STEP) "chaos of processes" env KILL_SCHEDULES=500 \
 		$(BIN)/python -m pytest -q tests/chaos/test_kills.py $(PYTEST_ARGS)
+
+chaos-hubs: setup ## three hundred with whole JupyterHubs, whose servers run on machines
+	@scripts/system_packages.sh sshd
+	$(STEP) "chaos of hubs" env HUB_SCHEDULES=300 \
+		$(BIN)/python -m pytest -q tests/chaos/test_whole.py $(PYTEST_ARGS)
 
 bench: $(BENCH)/.stamp ## what it costs, beside its peers: an hour (BENCH_ARGS='starts --rounds 10')
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)

@@ -17,7 +17,7 @@ FIGURES = PROJECT / "build"
 def outcomes(module, first, schedules, *, chunk, at_once):
     """What `python -m module FIRST COUNT` prints, for all of them."""
     end = first + schedules
-    path = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
+    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests", PROJECT / "tests" / "hub")))
 
     def run(begin):
         command = [sys.executable, "-m", module, str(begin), str(min(chunk, end - begin))]

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 import traceback
-import urllib.request
 from collections import Counter
 from pathlib import Path
 from unittest import mock
@@ -33,7 +32,7 @@ from multiplespawner_core.contracts import Owner
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.testing.cloud.client import SmallCloud
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
-from multiplespawner_core.testing.cloud.records import Instance, State
+from multiplespawner_core.testing.cloud.records import State
 from multiplespawner_core.testing.cloud.settings import Settings
 from multiplespawner_core.testing.cloud.translation import INSTALLATION_TAG
 
@@ -66,34 +65,6 @@ class Ledger(MarkedLedger):
 
 class Provider(MarkedProvider, SmallCloud):
     pass
-
-
-class Outside(FastCloud):
-    """The cloud's server, as `World` looks at it."""
-
-    def live(self):
-        return [one for one in self.records() if not one.gone]
-
-    def record(self, instance_id):
-        return next(one for one in self.records() if one.id == instance_id)
-
-    def make_foreign(self):
-        """Something that is nobody's business."""
-        arguments = {"token": "foreign", "name": "foreign", "shape": "large", "tags": {}}
-        secret = self.secret_file.read_text("utf-8").strip()
-        request = urllib.request.Request(
-            f"{self.url}/v1/north/create",
-            json.dumps(arguments).encode(),
-            {"Authorization": f"Bearer {secret}"},
-        )
-        with contextlib.suppress(OSError):  # an answer may be lost
-            urllib.request.urlopen(request, timeout=10).close()
-        (self.foreign,) = self.records()
-
-    def state_of(self, instance_id):
-        """From its disk: it is asked at every look at a server."""
-        path = self.state / "instances" / f"{instance_id}.json"
-        return Instance.from_json(json.loads(path.read_text("utf-8"))).state
 
 
 class Servers:
@@ -312,7 +283,7 @@ class Clouds:
     def of(self, seed):
         if self._cloud is None:
             self._folder.mkdir()
-            self._cloud = Outside(self._folder, SETTINGS, seed=seed)
+            self._cloud = FastCloud(self._folder, SETTINGS, seed=seed)
             self._cloud.start()
             self._cloud.make_foreign()
         return self._cloud

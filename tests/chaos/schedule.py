@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from multiplespawner_core.testing.cloud.faults import Fault, FaultKind
 
 USERS = ("ada", "eve", "joe")
+
+STEPS = {
+    "start": 8,
+    "restart": 4,
+    "stop": 3,
+    "cancel": 2,
+    "fault": 6,
+    "vanish": 1,
+    "forsake": 0.5,
+    "delete": 0.5,
+    "rouse": 0.5,
+    "wait": 3,
+}
+"""What happens, by the names of methods of `world.World`, and how often in comparison."""
 
 LABELS = (
     *("insert: before", "insert: after", "update: before", "update: after"),
@@ -29,24 +44,34 @@ ERRORS = ("capacity", "quota", "internal", "throttled", "unauthorized", "not_fou
 
 @dataclass(frozen=True)
 class Pace:
-    """How long what happens takes, and where hubs are killed.
+    """What happens, how long it takes, and where hubs are killed.
 
     Args:
+        lives: how many a hub has, from and to; then comes the one in which all must be in order.
+        steps: how many a life has, from and to.
+        users: who does something; with a named server behind a slash.
+        what: names of steps, and how often each is drawn.
+        lifetimes: seconds that a server may live, one is drawn for each.
         pauses: seconds between two steps, at the most; one is drawn for each.
         lasting: seconds that a fault lasts which does not hit a few calls only.
         delays: seconds by which faults hold or delay.
-        labels: where a hub can be killed by name.
+        labels: where a hub can be killed by name; empty for nowhere.
         nth: at which time that it comes there.
-        turns: at which turns of its event loop it can be killed, from and to.
-        moments: after how many seconds it can be killed from outside, from and to.
+        turns: at which turns of its event loop it can be killed, from and to; None for at none.
+        moments: after how many seconds it can be killed from outside, from and to; None for never.
     """
 
+    lives: tuple[int, int] = (1, 3)
+    steps: tuple[int, int] = (3, 12)
+    users: tuple[str, ...] = USERS
+    what: Mapping[str, float] = field(default_factory=lambda: STEPS)
+    lifetimes: tuple[float | None, ...] = (None, None, 20.0, 120.0, 900.0)
     pauses: tuple[float, ...] = (0, 0.1, 1, 1, 3, 10, 60, 400)
     lasting: tuple[float, ...] = (5.0, 60.0, 600.0)
     delays: tuple[float, ...] = (0.5, 10.0, 90.0)
     labels: tuple[str, ...] = LABELS
     nth: tuple[int, ...] = (1, 1, 1, 2, 3)
-    turns: tuple[int, int] = (20, 2500)
+    turns: tuple[int, int] | None = (20, 2500)
     moments: tuple[float, float] | None = None
 
 
@@ -59,6 +84,28 @@ PROCESSES = Pace(
     nth=(1, 1, 2, 3, 5),
     moments=(0.0, 90.0),
 )
+WHOLE = Pace(
+    lives=(1, 2),
+    steps=(6, 16),
+    users=("ada", "eve", "eve/second"),
+    what={
+        "start": 8,
+        "stop": 3,
+        "cancel": 2,
+        "fault": 6,
+        "vanish": 1,
+        "delete": 1,
+        "wait": 6,
+    },
+    lifetimes=(None,),
+    pauses=(0, 0.1, 0.5, 1, 2),
+    lasting=(0.5, 2.0, 4.0),
+    delays=(0.1, 0.5, 1.5),
+    labels=(),
+    turns=None,
+    moments=(1.0, 10.0),
+)
+"""Of real seconds, with a whole JupyterHub: what else happens to it is its own."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +166,15 @@ class Schedule:
 
 def generate(seed, pace=VIRTUAL):
     rng = random.Random(seed)
-    return Schedule(seed, tuple(_life(rng, pace) for _ in range(rng.randint(1, 3))))
+    return Schedule(seed, tuple(_life(rng, pace) for _ in range(rng.randint(*pace.lives))))
 
 
 def _life(rng, pace):
-    steps = tuple(_step(rng, pace) for _ in range(rng.randint(3, 12)))
+    steps = tuple(_step(rng, pace) for _ in range(rng.randint(*pace.steps)))
     end = rng.random()
-    if end < 0.55:
+    if pace.labels and end < 0.55:
         return Life(steps, label=rng.choice(pace.labels), nth=rng.choice(pace.nth))
-    if end < 0.85 and pace.moments and rng.random() < 0.5:
+    if end < 0.85 and pace.moments and (not pace.turns or rng.random() < 0.5):
         return Life(steps, moment=rng.uniform(*pace.moments))
     if end < 0.85:
         return Life(steps, turn=rng.randint(*pace.turns))
@@ -136,25 +183,12 @@ def _life(rng, pace):
 
 def _step(rng, pace):
     after = rng.choice(pace.pauses) * rng.random()
-    who = rng.choice(USERS)
-    what = rng.choices(
-        (
-            "start",
-            "restart",
-            "stop",
-            "cancel",
-            "fault",
-            "vanish",
-            "forsake",
-            "delete",
-            "rouse",
-            "wait",
-        ),
-        (8, 4, 3, 2, 6, 1, 0.5, 0.5, 0.5, 3),
-    )[0]
+    who = rng.choice(pace.users)
+    what = rng.choices(tuple(pace.what), tuple(pace.what.values()))[0]
     value = None
     if what in ("start", "restart"):
-        value = rng.choice((None, None, 20.0, 120.0, 900.0)), rng.choice(_TEMPLATES[who])
+        user = who.partition("/")[0]
+        value = rng.choice(pace.lifetimes), rng.choice(_TEMPLATES[user])
     elif what == "fault":
         value = fault(rng, pace)
     return Step(after, what, who, value)

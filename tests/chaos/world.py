@@ -478,7 +478,9 @@ class World:
     async def _require_still_meter(self):
         before, kept = self.cloud.meter().by_id, {row.id for row in self.ledger.unfinished()}
         await asyncio.sleep(self.standing)
-        after = self.cloud.meter().by_id
+        self._require_still(before, self.cloud.meter().by_id, kept)
+
+    def _require_still(self, before, after, kept):
         for one in self.cloud.records():
             if one.tags.get(INTENT_TAG):
                 stays = one.tags[INTENT_TAG] in kept
@@ -493,8 +495,8 @@ class World:
         require()
 
     def _require_nothing_is_shown(self):
-        self._require(self.jupyterhub == {}, "every server is stopped")
         self._require_what_is_shown()
+        self._require(self.jupyterhub == {}, "every server is stopped")
 
     def _require_what_is_shown(self):
         rows = self.ledger.unfinished()
