@@ -184,7 +184,7 @@ class _Steps:
             phase=Phase.RESUMING,
             phase_deadline=now + self._plan.budget.create,
             generation=record.generation + 1,
-            started_at=self._began,
+            started_at=now,
             reason="",
             exit_status=None,
         )
