@@ -26,9 +26,10 @@ from chaos.cloud import FastCloud
 from chaos.fast import CLOCKS, SPEED, FastLoop, clock, end_at_once
 from chaos.schedule import PROCESSES, generate
 from chaos.shrinking import shrunk
-from chaos.world import _TIMED, SETTLE, MarkedLedger, MarkedProvider, Violation, World
+from chaos.world import _TIMED, MarkedLedger, MarkedProvider, Violation, World
 
 from multiplespawner_core.contracts import Owner
+from multiplespawner_core.resources import release
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.testing.cloud.client import SmallCloud
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
@@ -37,10 +38,12 @@ from multiplespawner_core.testing.cloud.settings import Settings
 from multiplespawner_core.testing.cloud.translation import INSTALLATION_TAG
 
 SETTINGS = Settings(capacity={"north": {"small": 1}, "south": {"small": 2}}, retention=600)
-HUNG = 300.0
+HUNG = 1500.0
 """Seconds of the machine after which a hub is taken to hang, however busy the machine is."""
 PATIENCE = 20.0
-"""Seconds of the machine that a request may take."""
+"""Seconds of the machine that a request may take, and six times that a call of a release."""
+ORDER = 600.0
+"""Seconds of the machine in which everything must be in order."""
 
 ELSEWHERE = "between two callbacks"
 OUTSIDE = "from outside, anywhere"
@@ -187,6 +190,8 @@ class Site(World):
             with contextlib.ExitStack() as stack:
                 for module in _TIMED:
                     stack.enter_context(mock.patch.object(module, "time", CLOCKS))
+                longer = mock.patch.object(release, "_CALL_TIMEOUT", 6 * PATIENCE * SPEED)
+                stack.enter_context(longer)
                 loop.run_until_complete(self._hub(life))
             status = 0
         except Violation as error:
@@ -236,7 +241,7 @@ class Site(World):
         await super()._in_order()
 
     async def _settle(self, require):
-        give_up = clock() + SETTLE
+        give_up = clock() + ORDER * SPEED
         while clock() < give_up:
             with contextlib.suppress(Violation):
                 return require()
