@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multiplespawner_core.contracts.authenticator import Authenticator
 from multiplespawner_core.contracts.base import Plugin
+from multiplespawner_core.contracts.child import TakesAccess
 from multiplespawner_core.contracts.component import Component, Kind
 from multiplespawner_core.contracts.configurer import Configurer, Report
 from multiplespawner_core.contracts.errors import (
@@ -83,6 +84,7 @@ __all__ = (
     "Specification",
     "Starter",
     "Storage",
+    "TakesAccess",
     "Throttled",
     "Transient",
     "Unauthorized",

@@ -135,12 +135,15 @@ class Endpoint:
     Args:
         address: host name or IP address.
         port: of the service by which it is opened (sshd), where there is one.
-        host_key: OpenSSH public host key, where the provider vouches for it.
+        host_key: OpenSSH public host key, or its fingerprint ``SHA256:...``, where the provider
+            vouches for it. Of an opened resource, in `Access`, the key that was verified.
+        username: the account that the image lets in, where the provider knows it.
     """
 
     address: str
     port: int | None = None
     host_key: str | None = None
+    username: str | None = None
 
 
 @dataclass(frozen=True)
@@ -294,12 +297,13 @@ class Keys:
     """What an authenticator prepared before the resource exists. Never stored in the ledger.
 
     Args:
-        public_key: OpenSSH public key that may log in.
+        public_key: who may log in, as a line of ``authorized_keys``: an OpenSSH public key, or
+            ``cert-authority`` with its options before the key of one that certifies keys.
         private_key_file: path of the private key, mode 0600.
         host_key_file: path of the private host key to give to the resource.
         host_public_key: the public half, which `open` expects.
-        user_data: what belongs into cloud-init; it must hold no long-lived secret, since every
-            process on the machine can read it.
+        user_data: what belongs into cloud-init beside these, as keys of cloud-config; it must hold
+            no long-lived secret, since every process on the machine can read it.
     """
 
     public_key: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -143,7 +143,7 @@ def handle_to_json(handle: Handle | None) -> dict[str, Any] | None:
     return {
         "id": handle.id,
         "data": dict(handle.data),
-        "endpoint": endpoint and [endpoint.address, endpoint.port, endpoint.host_key],
+        "endpoint": endpoint and [*astuple(endpoint)],
     }
 
 

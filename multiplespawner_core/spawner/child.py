@@ -14,7 +14,12 @@ from jupyterhub.spawner import Spawner
 
 from multiplespawner_core.catalogue.coercion import coerce, settable_traits
 from multiplespawner_core.catalogue.placeholders import has_placeholder, render
-from multiplespawner_core.contracts import ConfigurationError, MultipleSpawnerError, Owner
+from multiplespawner_core.contracts import (
+    ConfigurationError,
+    MultipleSpawnerError,
+    Owner,
+    TakesAccess,
+)
 from multiplespawner_core.planning.boundary import expect
 from multiplespawner_core.planning.plan import Placeholders, Plan
 from multiplespawner_core.resources.child import Launch
@@ -198,15 +203,23 @@ def _names_a_place(url: str) -> bool:
 
 
 def _given(plan: Plan, launch: Launch) -> Mapping[str, Any]:
-    """What the provider gives; traitlets would drop a misspelt limit without a word."""
+    """What provider and authenticator give; a misspelt limit would be dropped without a word."""
     given: Any = plan.provider.child_traits(launch.intent, launch.handle)
+    who = f"{type(plan.provider).__name__}.child_traits"
+    _require_traits(expect(given, Mapping, plan.provider, "child_traits"), plan, who)  # type: ignore[type-abstract]
+    if not issubclass(plan.child_class, TakesAccess):
+        return dict(given)
+    access: Any = plan.child_class.access_traits(launch.access)
+    _require_traits(access, plan, f"{plan.child_class.__name__}.access_traits")
+    return traits.merge(access, given)
+
+
+def _require_traits(given: Mapping[str, Any], plan: Plan, who: str) -> None:
     known = plan.child_class.class_traits()
-    for name in expect(given, Mapping, plan.provider, "child_traits"):  # type: ignore[type-abstract]
+    for name in given:
         if name not in known:
-            who = type(plan.provider).__name__
-            msg = f"{who}.child_traits gave {name!r}, which {plan.child_class.__name__} has not"
+            msg = f"{who} gave {name!r}, which {plan.child_class.__name__} has not"
             raise TypeError(msg)
-    return dict(given)
 
 
 def _rendered(plan: Plan, placeholders: Placeholders) -> dict[str, Any]:

@@ -98,7 +98,9 @@ async def test_a_row_comes_back_as_it_was(ledger, url, state_dir):
         phase=Phase.RELEASING,
         phase_deadline=5.5,
         expires_at=6.5,
-        handle=Handle("vm-1", SCOPE, Endpoint("192.0.2.1", 22, "ssh-ed25519 A"), {"x": {"y": 1}}),
+        handle=Handle(
+            "vm-1", SCOPE, Endpoint("192.0.2.1", 22, "ssh-ed25519 A", "opc"), {"x": {"y": 1}}
+        ),
         child={"class": "a.B", "kwargs": {"n": 1}},
         url="http://192.0.2.1:8888",
         exit_status=3,

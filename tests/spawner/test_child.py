@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from dataclasses import replace
 
 import pytest
 from jupyterhub import orm
 from spawner.parts import Child, TraitsProvider, launch, started
-from traitlets import Bool, Dict, default
+from traitlets import Bool, Dict, Unicode, default
 
-from multiplespawner_core.contracts import ConfigurationError
+from multiplespawner_core.contracts import Access, ConfigurationError, Endpoint
 from multiplespawner_core.resources.failures import ChildFailed
 from multiplespawner_core.spawner import child as child_module
 from multiplespawner_core.spawner import traits
@@ -697,3 +698,39 @@ async def test_a_misspelt_trait_of_a_provider_fails_the_start(ada, monkeypatch):
     )
     with pytest.raises(TypeError, match="child_traits gave 'mem_limt', which Child has not"):
         await ChildSpawner(ada.server()).start(launched)
+
+
+class Remote(Child):
+    """A child that logs in to the resource itself."""
+
+    keyfile = Unicode().tag(config=True)
+    host = Unicode().tag(config=True)
+
+    @classmethod
+    def access_traits(cls, access):
+        return {"host": access.endpoint.address, "keyfile": access.private_key_file or ""}
+
+
+async def test_a_child_is_told_how_to_get_to_what_was_opened(ada):
+    access = Access(Endpoint("192.0.2.9"), private_key_file="/state/key")
+    launched = replace(launch(Remote, host="{endpoint}", keyfile="~/.ssh/id_rsa"), access=access)
+    linked = ChildSpawner(ada.server())
+    await linked.start(launched)
+    child = linked.spawner
+    assert (child.host, child.keyfile) == ("192.0.2.9", "/state/key")
+    again = ChildSpawner.restore(ada.server(), linked.snapshot(), Remote).spawner
+    assert (again.host, again.keyfile) == ("192.0.2.9", "/state/key")
+
+
+async def test_what_a_provider_gives_stands_beside_the_access(ada):
+    provider = given(host="10.0.0.1", environment={"INTENT": "1"})
+    child = await started(ada.server(), Remote, provider)
+    assert (child.host, child.environment) == ("10.0.0.1", {"INTENT": "1"})
+
+
+async def test_a_misspelt_trait_of_an_access_fails_the_start(ada, monkeypatch):
+    monkeypatch.setattr(Remote, "access_traits", lambda access: {"keyfle": "x"})
+    with pytest.raises(
+        TypeError, match=r"Remote\.access_traits gave 'keyfle', which Remote has not"
+    ):
+        await ChildSpawner(ada.server()).start(launch(Remote))
