@@ -34,8 +34,10 @@ def keep(path: Path, make: Callable[[], bytes]) -> bytes:
 
 
 def folder(path: Path) -> Path:
-    """A directory of mode 0700, made where it is missing."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A directory of mode 0700, made where it is missing, as those above it."""
+    if not path.parent.exists():
+        folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
     return path
 
 

@@ -21,10 +21,10 @@ from ssh_parts import Sshd, marked
 def make_sshd(tmp_path):
     made = []
 
-    def make(name="machine", more=""):
-        sshd = Sshd(tmp_path / name, more)
+    def make(name="machine", *, start=True, **given):
+        sshd = Sshd(tmp_path / name, **given)
         made.append(sshd)
-        return sshd.start()
+        return sshd.start() if start else sshd
 
     yield make
     for sshd in made:
@@ -45,7 +45,15 @@ async def pool():
 
 
 @pytest.fixture
-def intent():
-    one = uuid.uuid4().hex
-    offer = Offer(Scope("small", "north"), "small")
-    return Intent(one, one, 1, "here", Owner("ada"), offer, Specification("virtual_machine"))
+def make_intent():
+    def make(user="ada"):
+        one = uuid.uuid4().hex
+        offer = Offer(Scope("small", "north"), "small")
+        return Intent(one, one, 1, "here", Owner(user), offer, Specification("virtual_machine"))
+
+    return make
+
+
+@pytest.fixture
+def intent(make_intent):
+    return make_intent()

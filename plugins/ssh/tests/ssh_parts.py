@@ -20,7 +20,7 @@ Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
-SetEnv HOME={folder}/home
+SetEnv HOME={folder}/home {env}
 PidFile none
 StrictModes no
 UsePAM no
@@ -51,12 +51,12 @@ def keygen(*arguments):
 class Sshd:
     """A machine. Its processes are this computer's; its home and keys are its own."""
 
-    def __init__(self, folder, more=""):
+    def __init__(self, folder, more="", env=""):
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.port = _free_port()
-        self.more = more
+        self.more, self.env = more, env
         self._process = None
         self.new_host_key()
         keygen("-q", "-t", "ed25519", "-N", "", "-C", "", "-f", folder / "client_key")
@@ -75,6 +75,10 @@ class Sshd:
             (self.folder / name).unlink(missing_ok=True)
         keygen("-q", "-t", kind, "-N", "", "-C", "", "-f", self.folder / "host_key")
 
+    def take_host_key(self, path):
+        (self.folder / "host_key").unlink()
+        shutil.copy(path, self.folder / "host_key")
+
     def let_in(self, *lines):
         (self.folder / "authorized_keys").write_text("".join(f"{line.strip()}\n" for line in lines))
 
@@ -91,7 +95,7 @@ class Sshd:
 
     def start(self):
         config = self.folder / "sshd_config"
-        config.write_text(CONFIG.format(port=self.port, folder=self.folder, more=self.more))
+        config.write_text(CONFIG.format(**vars(self)))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with (self.folder / "sshd.log").open("ab") as log:
