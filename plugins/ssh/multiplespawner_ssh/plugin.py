@@ -8,9 +8,9 @@ from multiplespawner_core import Component, Plugins, hookimpl
 
 
 class SSH(Plugins):
-    """What opens remote machines.
+    """What opens remote machines, and what starts servers on them.
 
-    The alias is the name of its predecessor, by which templates know it.
+    The aliases are the names of their predecessors, by which templates know them.
     """
 
     @hookimpl
@@ -20,6 +20,16 @@ class SSH(Plugins):
                 name="ssh",
                 target="multiplespawner_ssh.authenticator:SSHAuthenticator",
                 aliases=("corc.authenticator.SSHAuthenticator",),
+            )
+        ]
+
+    @hookimpl
+    def multiplespawner_spawners(self) -> Iterable[Component]:
+        return [
+            Component(
+                name="ssh",
+                target="multiplespawner_ssh.spawner:SSHSpawner",
+                aliases=("sshspawner.sshspawner.SSHSpawner",),
             )
         ]
 
