@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,15 +107,19 @@ class Connection:
     Args:
         machine: which.
         gate: lets so many connections to the machine be made at once.
+        idle: called once nobody has used it for a while.
 
     Attributes:
         opened: how often it was.
         host_key: the public key that the machine proved to have.
     """
 
-    def __init__(self, machine: Machine, gate: asyncio.Semaphore) -> None:
+    def __init__(
+        self, machine: Machine, gate: asyncio.Semaphore, idle: Callable[[Machine], None]
+    ) -> None:
         self.machine = machine
         self._gate = gate
+        self._when_idle = idle
         self._line: _Line | None = None
         self._opening = asyncio.Lock()
         self._failures = 0
@@ -139,6 +143,7 @@ class Connection:
             Unreachable: no answer; the script may have run all the same.
         """
         said = shell.encoded(script)
+        self._put_off_closing()
         attempts = 0
         while True:
             line = await self._connected(insist)
@@ -291,9 +296,12 @@ class Connection:
         self._idle = asyncio.get_running_loop().call_later(_IDLE, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if self._line is not None and not self._line.busy:
+        if self._line is not None:
+            if self._line.busy:
+                return  # it is put off again when that is done
             line, self._line = self._line, None
             line.ssh.close()
+        self._when_idle(self.machine)
 
 
 class Connections:
@@ -308,12 +316,13 @@ class Connections:
         if machine not in self._connections:
             where = (machine.host, machine.port)
             gate = self._gates.setdefault(where, asyncio.Semaphore(_CONNECTING))
-            self._connections[machine] = Connection(machine, gate)
+            self._connections[machine] = Connection(machine, gate, self._drop)
         return self._connections[machine]
 
     async def forget(self, machine: Machine) -> None:
         """Close the connection to a machine that is given back."""
-        connection = self._connections.pop(machine, None)
+        connection = self._connections.get(machine)
+        self._drop(machine)
         if connection is not None:
             await connection.close()
 
@@ -321,6 +330,12 @@ class Connections:
         """Close all of them."""
         for machine in list(self._connections):
             await self.forget(machine)
+
+    def _drop(self, machine: Machine) -> None:
+        self._connections.pop(machine, None)
+        where = (machine.host, machine.port)
+        if not any((one.host, one.port) == where for one in self._connections):
+            self._gates.pop(where, None)
 
 
 _POOLS: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()

@@ -191,6 +191,7 @@ class SSHSpawner(Spawner):
             return None
         # JupyterHub calls no `stop` for what has ended.
         await self._clean_up()
+        self.clear_state()
         return _ENDED
 
     async def stop(self, now: bool = False) -> None:
@@ -388,12 +389,13 @@ class SSHSpawner(Spawner):
             pause = min(_LONGEST_LOOK, pause * 1.5)
 
     async def _clean_up(self) -> None:
-        """Remove what is left on the machine, as far as it can be reached."""
+        """Remove what is left on the machine; if it cannot be reached, `stop` tries again."""
         if self._name and self._machine is not None:
             try:
                 await self._remote().kill(self._process)
             except (SSHError, ConfigurationError) as error:
                 self.log.warning("%s was not cleaned up: %s", self._machine, error)
+                return
         self.clear_state()
 
 

@@ -216,8 +216,9 @@ async def test_one_that_nobody_uses_is_closed(sshd, pool, monkeypatch):
     await connection.run("true")
     await asyncio.sleep(0.4)
     assert connection._line is None
-    assert (await connection.run("echo again")).output == "again\n"
-    assert connection.opened == 2
+    assert pool._connections == pool._gates == {}
+    assert (await pool.to(sshd.machine()).run("echo again")).output == "again\n"
+    assert sshd.log.count("Accepted publickey") == 2
 
 
 def test_each_event_loop_has_its_own():

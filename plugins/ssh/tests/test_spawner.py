@@ -256,6 +256,21 @@ async def test_a_start_whose_answer_never_came_leaves_nothing(sshd, make_spawner
     assert servers(sshd) == marked(sshd.home) == []
 
 
+async def test_a_start_that_loses_its_machine_is_ended_once_that_is_back(sshd, make_spawner):
+    spawner = make_spawner(sshd, cmd=["sh", "-c", "sleep 600"])
+    starting = asyncio.create_task(spawner.start())
+    while not marked(sshd.home):
+        await asyncio.sleep(0.01)
+    sshd.stop()
+    with pytest.raises(Unreachable):
+        await starting
+    assert await spawner.poll() is None
+    sshd.start()
+    await spawner._connection().run("true", insist=True)
+    await spawner.stop()
+    assert servers(sshd) == marked(sshd.home) == []
+
+
 # --- polls ---
 
 
