@@ -61,7 +61,7 @@ c.Spawner.http_timeout = 10
 EVERYTHING = """\
 c.MultipleSpawner.limits.cpu.mx: unknown key (did you mean 'max'?)
 c.MultipleSpawner.enabled_plugins names no installed plugin: 'locl' (did you mean 'local'?). \
-Installed plugins: local
+Installed plugins: local, ssh
 c.MultipleSpawner.ledger_url is neither the URL of an SQLite file, such as \
 'sqlite:////srv/hub/ledger.sqlite', nor that of a PostgreSQL database, such as \
 'postgresql+psycopg://hub@db.example.org/ledger'

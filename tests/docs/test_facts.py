@@ -10,6 +10,8 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import ConfigurableHTTPProxy
 from multiplespawner_lab.extension import MultipleSpawnerLab
 from multiplespawner_local.provider import LocalProvider
+from multiplespawner_ssh.authenticator import SSHAuthenticator
+from multiplespawner_ssh.spawner import SSHSpawner
 from snippets import PAGES, PLUGIN_READMES, PROJECT, README
 from traitlets import Unicode
 
@@ -32,6 +34,8 @@ CLASSES = {
     "LocalProvider": LocalProvider,
     "MultipleSpawner": MultipleSpawner,
     "MultipleSpawnerLab": MultipleSpawnerLab,
+    "SSHAuthenticator": SSHAuthenticator,
+    "SSHSpawner": SSHSpawner,
     "SmallCloud": SmallCloud,
 }
 
@@ -45,7 +49,9 @@ def rows(text):
     return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("cls", [Settings, LocalProvider, MultipleSpawnerLab])
+@pytest.mark.parametrize(
+    "cls", [Settings, LocalProvider, SSHSpawner, SSHAuthenticator, MultipleSpawnerLab]
+)
 def test_settings_are_documented_from_the_code(cls):
     target = f"{cls.__module__}:{cls.__name__}"
     assert f"```{{traits}} {target}\n" in page("settings.md")

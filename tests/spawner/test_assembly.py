@@ -32,7 +32,7 @@ c.MultipleSpawner.state_dir: The 'state_dir' trait expected a unicode string, no
 c.MultipleSpawner.component_classes.spawnr: is no kind of component (did you mean 'spawner'?)
 c.MultipleSpawner.limits.cpus: unknown key (did you mean 'cpu'?)
 c.MultipleSpawner.disabled_plugins names no installed plugin: 'locl' (did you mean 'local'?). \
-Installed plugins: local
+Installed plugins: local, ssh
 c.MultipleSpawner.component_classes: 'nodots' is not 'package.module.Class'""".splitlines()
     assert [str(problem) for problem in assembly.problems] == said
     with pytest.raises(ConfigurationError) as refused:
