@@ -16,7 +16,7 @@ PLACEHOLDERS: Final[Mapping[str, str]] = {
     "unix_user": "an account name for the user: the user's name where it can be one",
     "servername": "the name of the server, empty for the default one",
     "endpoint": "the address of the resource",
-    "auth_key": "the public key that may log in to the resource",
+    "auth_key": "who may log in to the resource, as a line of authorized_keys",
     "server_public_ip": "the address of the resource",
     "server_host_key": "the public host key of the resource",
 }
