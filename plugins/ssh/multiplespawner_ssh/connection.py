@@ -182,7 +182,12 @@ class Connection:
         mark = secrets.token_hex(16)
         # What the account's own shell prints before it comes to our script is not the answer.
         told = f"echo {mark}; echo {mark} >&2\n".encode() + said
-        process = await line.ssh.create_process(shell.COMMAND, input=told, encoding=None)
+        try:
+            process = await line.ssh.create_process(shell.COMMAND, input=told, encoding=None)
+        except asyncssh.ChannelOpenError:
+            raise
+        except (asyncssh.Error, OSError) as error:
+            raise self._lost(error) from error
         try:
             done = await asyncio.wait_for(process.wait(), timeout)
         except (asyncio.TimeoutError, TimeoutError):
@@ -296,9 +301,10 @@ class Connection:
         self._idle = asyncio.get_running_loop().call_later(_IDLE, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
+        if self._opening.locked() or (self._line is not None and self._line.busy):
+            self._put_off_closing()
+            return
         if self._line is not None:
-            if self._line.busy:
-                return  # it is put off again when that is done
             line, self._line = self._line, None
             line.ssh.close()
         self._when_idle(self.machine)

@@ -115,9 +115,12 @@ tree_of() {
 """
 
 _KILL = """\
-rounds=0
+rounds=0 quiet=0
 tree_of
-while [ "$tree" ] && [ $rounds -lt 40 ]; do
+# A process that becomes another program shows no mark for a moment: one look may miss it.
+while [ $quiet -lt 2 ] && [ $rounds -lt 40 ]; do
+    quiet=$((quiet + 1))
+    [ -z "$tree" ] || quiet=0
     # Stopped first, so that none starts another while the rest is being killed.
     kill -s STOP $tree 2>/dev/null
     kill -s KILL $tree 2>/dev/null

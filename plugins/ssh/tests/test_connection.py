@@ -8,6 +8,7 @@ import shutil
 import socket
 from itertools import pairwise
 
+import asyncssh
 import pytest
 from multiplespawner_ssh import connection as module
 from multiplespawner_ssh.connection import connections
@@ -27,12 +28,25 @@ async def test_one_connection_carries_everything(sshd, pool):
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_a_machine_that_opens_fewer_sessions_is_asked_for_fewer(make_sshd, pool, most):
+async def test_a_machine_that_opens_fewer_sessions_is_asked_for_fewer(
+    make_sshd, pool, most, monkeypatch
+):
     sshd = make_sshd(more=f"MaxSessions {most}")
     connection = pool.to(sshd.machine())
+    await connection.run("true")
+    asked = []
+    create_process = connection._line.ssh.create_process
+
+    async def counted(*args, **kwargs):
+        asked.append(args)
+        return await create_process(*args, **kwargs)
+
+    monkeypatch.setattr(connection._line.ssh, "create_process", counted)
     answers = await asyncio.gather(*(connection.run(f"echo {n}; sleep 0.05") for n in range(20)))
     assert [answer.output for answer in answers] == [f"{n}\n" for n in range(20)]
     assert connection.opened == 1
+    # What it refused once is not asked for again and again.
+    assert len(asked) < 100
 
 
 async def test_one_that_opens_none_says_so(make_sshd, pool):
@@ -146,6 +160,19 @@ async def test_sshd_is_killed_and_comes_back(sshd, pool, monkeypatch):
     await asyncio.sleep(0.2)
     assert (await connection.run("echo again")).output == "again\n"
     assert connection.opened == 2
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), asyncssh.ConnectionLost("")])
+async def test_a_connection_that_is_lost_while_it_is_asked(sshd, pool, monkeypatch, error):
+    connection = pool.to(sshd.machine())
+    await connection.run("true")
+
+    async def lose(*_, **__):
+        raise error
+
+    monkeypatch.setattr(connection._line.ssh, "create_process", lose)
+    with pytest.raises(Unreachable, match="was lost"):
+        await connection.run("true")
 
 
 async def test_a_machine_that_fails_is_left_alone_for_longer_and_longer(sshd, pool, monkeypatch):

@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -355,11 +354,9 @@ async def test_five_hundred_in_one_round(connection, server):
     process = await started(server)
     watching = Watch(connection)
     names = [Server.new_name() for _ in range(500)]
-    began = time.monotonic()
     answers = await asyncio.gather(*(watching.is_running(name, process) for name in names))
     assert answers == [True] * 500
     assert watching.rounds == 1
-    assert time.monotonic() - began < 20
 
 
 async def test_no_answer_is_no_word_about_a_server(sshd, connection, server):
