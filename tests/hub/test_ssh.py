@@ -16,7 +16,7 @@ from multiplespawner_core.testing import COMPONENT_CLASSES
 from multiplespawner_core.testing.cloud import Settings
 from multiplespawner_core.testing.cloud.process import CloudProcess
 
-pytestmark = [pytest.mark.hub, pytest.mark.essential, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.hub, pytest.mark.timeout(240)]
 
 (PROVIDER,) = COMPONENT_CLASSES["provider"]
 # The reference's, for machines whose one account is that of the tests.
@@ -65,6 +65,7 @@ def environment(hub, user):
     return response.json()
 
 
+@pytest.mark.essential
 def test_a_server_on_a_machine_outlives_the_hub_and_ends_with_its_stop(hub, cloud):
     hub.client.start("ada")
     (record,) = cloud.records()
