@@ -35,7 +35,7 @@ c.JupyterHub.log_level = "INFO"
 # The hub ends its servers with itself.
 _COMMON = """
 c.JupyterHub.cleanup_servers = True
-c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 120, "slow_stop_timeout": 120}}
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 120, "slow_stop_timeout": 120}
 c.Spawner.poll_interval = 30
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 """

@@ -213,9 +213,13 @@ class Bench:
         return self.expect_all(answer, Owned, "list_owned")
 
     async def listed_of(
-        self, provider: Provider, intents: Sequence[Intent], count: int
+        self,
+        provider: Provider,
+        intents: Sequence[Intent],
+        count: int,
+        state: ResourceState | None = None,
     ) -> list[Owned]:
-        """What is listed of these intents, as soon as it is so many or lists can be trusted."""
+        """What is listed of these intents: once it is so many, in that state, or trustworthy."""
         ids = {intent.id for intent in intents}
 
         async def look() -> list[Owned]:
@@ -223,9 +227,9 @@ class Bench:
             return [one for one in listed if one.intent_id in ids]
 
         def complete(seen: list[Owned]) -> bool:
-            return len([one for one in seen if not one.dependent]) == count and (
-                count > 0 or not seen
-            )
+            states = [one.state for one in seen if not one.dependent]
+            as_wanted = state is None or set(states) == {state}
+            return len(states) == count and as_wanted and (count > 0 or not seen)
 
         grace = self.capabilities(provider).list_grace
         return await self.eventually(look, complete, grace)
