@@ -16,8 +16,9 @@ from pathlib import Path
 
 import httpx
 from chaos.cloud import Outside
+from chaos.invariants import Invariant, Violation
 from chaos.schedule import WHOLE, generate
-from chaos.world import Violation, World
+from chaos.world import World
 from harness import HubProcess
 from site_fixture import CONFIG
 from sqlalchemy import create_engine, func, select
@@ -223,7 +224,7 @@ class Site(World):
         began = time.monotonic()
         # What was sent by hubs that were killed may arrive until then, and sweeps have to find it.
         time.sleep(max(WHOLE.delays) + 2 * SWEEP_INTERVAL)
-        self._settle(self._require_what_is_shown)
+        self._settle(self.require_what_is_shown)
         for owner in self.jupyterhub:
             self.stop(owner, None)
         self._settle(self._require_nothing_is_shown)
@@ -240,13 +241,11 @@ class Site(World):
             time.sleep(0.2)
         return require()
 
-    def _require_what_is_shown(self):
+    def require_what_is_shown(self):
         self.jupyterhub, pending = self._shown()
-        self._require(not pending, "no server is on its way for ever")
-        self._require(
-            all(self.jupyterhub.values()), "every server that JupyterHub shows as running answers"
-        )
-        super()._require_what_is_shown()
+        self._require(Invariant.SETTLED, not pending)
+        self._require(Invariant.ANSWERS, all(self.jupyterhub.values()))
+        super().require_what_is_shown()
 
     def _shown(self):
         """The servers that JupyterHub shows as running, with the intents they say, and others."""
