@@ -202,6 +202,9 @@ chaos-hubs: setup ## three hundred with whole JupyterHubs, whose servers run on 
 	$(STEP) "chaos of hubs" env HUB_SCHEDULES=300 \
 		$(BIN)/python -m pytest -q tests/chaos/test_whole.py $(PYTEST_ARGS)
 
+mutations: setup ## each rule removed in turn: what breaks, into docs/mutations.md; a quarter of an hour
+	@env PYTHONPATH=.:tests $(BIN)/python -m mutations
+
 bench: $(BENCH)/.stamp ## what it costs, beside its peers: an hour (BENCH_ARGS='starts --rounds 10')
 	@$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 

@@ -262,6 +262,8 @@ async def test_a_cancelled_start_ends_at_once_and_is_released(make, runtime):
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait_for(starting, 0.5)
     assert starting.cancelled()
+    # Now, and not only once the start has taken too long.
+    assert outer._resource.release is not None
     await asyncio.wait_for(outer._resource.closed.wait(), 10)
     assert await outer.poll() == 1
     assert runtime.provider.cloud == {}
