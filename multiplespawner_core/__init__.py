@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from multiplespawner_core.catalogue.accounts import unix_user as unix_user
     from multiplespawner_core.contracts import *  # noqa: F403 - the same names, for type checkers
+    from multiplespawner_core.contracts.accounts import unix_user as unix_user
     from multiplespawner_core.hub import MultipleSpawner as MultipleSpawner
     from multiplespawner_core.plugins.spec import Plugins as Plugins
     from multiplespawner_core.plugins.spec import hookimpl as hookimpl
@@ -23,7 +23,7 @@ _HOMES = {
     "MultipleSpawner": "multiplespawner_core.hub",
     "Plugins": "multiplespawner_core.plugins.spec",
     "hookimpl": "multiplespawner_core.plugins.spec",
-    "unix_user": "multiplespawner_core.catalogue.accounts",
+    "unix_user": "multiplespawner_core.contracts.accounts",
 }
 
 

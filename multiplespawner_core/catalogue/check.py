@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from traitlets import TraitError
@@ -121,6 +122,11 @@ class Resolution:
         """Every class that was imported for the files, put to use or not."""
         for resolved in (*self.templates, *self._flawed):
             yield from resolved.classes()
+
+    @property
+    def directory(self) -> Path | None:
+        """Where relative paths in templates start."""
+        return None if self._document is None else self._document.directory
 
     def finding(
         self,
@@ -252,6 +258,9 @@ class _Template:
                 arguments[name] = value
             else:
                 self._report(path, *_unknown_trait(cls, name, {*traits, *parameters}), at_key=True)
+        if issubclass(cls, Configurer):
+            for problem in cls.problems(arguments, self._document.directory):
+                self._report((key,), problem)
         return arguments
 
     def _keywords(self, key: str, block: Block) -> Iterator[tuple[KeyPath, str, Any]]:
@@ -281,10 +290,11 @@ class _Template:
 
 def constructor_parameters(cls: type[Any]) -> set[str]:
     """What the constructor takes by name, besides what every plugin's constructor is given."""
+    given = (inspect.signature(base.__init__).parameters for base in (Plugin, Configurer))
     taken = inspect.signature(cls.__init__).parameters.values()
     by_name = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
     named = {parameter.name for parameter in taken if parameter.kind in by_name}
-    return named - set(inspect.signature(Plugin.__init__).parameters)
+    return named.difference(*given)
 
 
 def _unknown_trait(cls: type[Any], name: str, allowed: set[str]) -> tuple[str, str]:

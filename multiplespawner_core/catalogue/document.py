@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -56,6 +57,11 @@ class Document:
     value: Any
     _values: Mapping[KeyPath, tuple[int, int]] = field(repr=False)
     _keys: Mapping[KeyPath, tuple[int, int]] = field(repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """Of the file."""
+        return Path(self.filename).absolute().parent
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column, from 1, of the value there or of the nearest one around it."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from multiplespawner_core.contracts.base import Plugin
 
@@ -19,10 +20,31 @@ class Configurer(Plugin):
     """Makes an opened resource ready to run the server.
 
     Its options arrive with all placeholders replaced: one instance serves one start.
+
+    Args:
+        configuration_dir: where relative paths in a template start: the directory of the file
+            that the template stands in. None where no file has it.
+        kwargs: as for every `Plugin`.
     """
 
-    apply_timeout: float = 900
-    """Seconds that `apply` may take."""
+    apply_timeout: Any = 900
+    """Seconds that `apply` may take; as a trait, it can be set by templates and administrators."""
+
+    def __init__(self, *, configuration_dir: Path | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.configuration_dir = configuration_dir
+
+    @classmethod
+    def problems(
+        cls,
+        arguments: Mapping[str, Any],  # noqa: ARG003
+        configuration_dir: Path | None,  # noqa: ARG003
+    ) -> Sequence[str]:
+        """What is wrong with a template's arguments; told when the configuration is loaded.
+
+        Placeholders are not replaced yet: what holds one is to be taken for right. None by default.
+        """
+        return ()
 
     @abstractmethod
     async def apply(self, intent: Intent, access: Access, report: Report) -> None:

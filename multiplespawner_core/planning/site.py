@@ -288,16 +288,24 @@ class Site:
     def _configure(self, resolved: ResolvedTemplate, placeholders: Placeholders) -> Configurer:
         assert resolved.configurer is not None  # noqa: S101 - asked for only where there is one
         kwargs = render(dict(resolved.configurer_kwargs), placeholders)
-        return self._pool.make(resolved.configurer, resolved.template.name, kwargs)
+        directory = self.resolution.directory
+        return self._pool.make(
+            resolved.configurer,
+            resolved.template.name,
+            {"configuration_dir": directory, **kwargs},
+        )
 
     def _child_timeout(self, option: Option, name: str) -> float:
-        given = option.child_kwargs.get(name)
+        return self._timeout(option.child_class, option.child_kwargs, name)
+
+    def _timeout(self, cls: type[Any], kwargs: Mapping[str, Any], name: str) -> float:
+        given = kwargs.get(name)
         if given is None:
-            given = configured(self._pool.config, option.child_class, name)
+            given = configured(self._pool.config, cls, name)
         try:
             return float(given)
         except (TypeError, ValueError):
-            msg = f"{name} of {option.child_class.__name__} is no number of seconds: {given!r}"
+            msg = f"{name} of {cls.__name__} is no number of seconds: {given!r}"
             raise ConfigurationError(msg) from None
 
     def _deadlines(self, option: Option) -> dict[str, float]:
@@ -315,9 +323,14 @@ class Site:
             create=capabilities.create_timeout,
             ready=capabilities.ready_timeout if waits else 0,
             open=resolved.authenticator.open_timeout if resolved.authenticator else 0,
-            configure=resolved.configurer.apply_timeout if resolved.configurer else 0,
+            configure=self._configure_timeout(resolved),
             launch=self._child_timeout(option, "start_timeout"),
         )
+
+    def _configure_timeout(self, resolved: ResolvedTemplate) -> float:
+        if resolved.configurer is None:
+            return 0
+        return self._timeout(resolved.configurer, resolved.configurer_kwargs, "apply_timeout")
 
     async def _why_not(self, provider: Provider, specification: Specification) -> str:
         try:
@@ -451,7 +464,7 @@ def configured(config: Any, cls: type[Any], name: str) -> Any:
             return section[name]
     trait = cls.class_traits().get(name)
     if trait is None:
-        return _CHILD_DEFAULTS[name]
+        return getattr(cls, name, _CHILD_DEFAULTS.get(name))
     try:
         # As a method decides it (traitlets' `@default`), which the trait itself does not know.
         blank: Any = HasTraits.__new__(cls)

@@ -45,6 +45,11 @@ class Ansible(Configurer):
     def __init__(self, inventory="", *, depth=1, **kwargs):
         super().__init__(**kwargs)
 
+    @classmethod
+    def problems(cls, arguments, configuration_dir):
+        path = arguments.get("options", {}).get("playbook_path")
+        return [f"there is no {configuration_dir / path}"] if path else []
+
 
 class Keys(Authenticator):
     create_certificate = Bool(config=True)
@@ -126,6 +131,20 @@ def test_names_become_classes_and_values_what_traits_take(resolved):
     }
     assert one.configurer_kwargs == {"options": {"a": "1"}, "become": True, "depth": 2}
     assert one.authenticator_kwargs == {"create_certificate": True}
+
+
+def test_a_configurer_says_what_is_wrong_with_its_arguments(resolved, tmp_path):
+    configurer = {"class": "ansible", "options": {"playbook_path": "setup.yml"}}
+    resolution = resolved([template(configurer=configurer)], deployment())
+    (message,) = messages(resolution)
+    assert message.endswith(f"[0].configurer: there is no {tmp_path}/setup.yml")
+    assert not resolution.templates[0].available
+
+
+def test_where_a_template_stands_is_not_for_it_to_say(resolved):
+    configurer = {"class": "ansible", "configuration_dir": "/"}
+    (message,) = messages(resolved([template(configurer=configurer)], deployment()))
+    assert "Ansible has no trait 'configuration_dir'" in message
 
 
 @pytest.mark.parametrize(

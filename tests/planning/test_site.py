@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from fakes import FakeProvider
 from jupyterhub.spawner import SimpleLocalProcessSpawner
-from traitlets import default
+from traitlets import Float, Unicode, default
 from traitlets.config import Config
 
 from multiplespawner_core.catalogue import load, locate, resolve
@@ -19,6 +19,7 @@ from multiplespawner_core.contracts import (
     Availability,
     Capacity,
     Component,
+    Configurer,
     Kind,
     Offer,
     Owner,
@@ -433,3 +434,42 @@ async def test_all_of_one_kind_is_that_kind(site):
     third = made.select({**OPTIONS, "provider": "third"}, USER)
     with pytest.raises(Capacity, match="third: there is no room"):
         await made.plan([*wanted, third], ADA)
+
+
+class Patient(Configurer):
+    apply_timeout = Float(900).tag(config=True)
+    playbook = Unicode()
+
+    async def apply(self, intent, access, report):
+        raise NotImplementedError
+
+
+class Hasty(Configurer):
+    apply_timeout = 5
+
+    async def apply(self, intent, access, report):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "config", "seconds"),
+    [
+        ("hasty", {}, {}, 5),
+        ("patient", {}, {}, 900),
+        ("patient", {}, {"Patient": {"apply_timeout": 60}}, 60),
+        ("patient", {"apply_timeout": "30"}, {"Patient": {"apply_timeout": 60}}, 30),
+    ],
+)
+def test_a_configurer_says_how_long_it_may_take(site, name, keys, config, seconds):
+    templates = [{"providers": ["fake"], "configurer": {"class": name, **keys}}]
+    made = site(templates, config=config, fake=Healthy, hasty=Hasty, patient=Patient)
+    (choice,) = made.choices(USER)
+    assert made.budget(choice).configure == seconds
+
+
+async def test_a_configurer_knows_where_the_template_stands(site, tmp_path):
+    block = {"class": "patient", "playbook": "{username}.yml"}
+    made = site([{"providers": ["fake"], "configurer": block}], fake=Healthy, patient=Patient)
+    plan = await made.plan([made.select(OPTIONS, USER)], ADA)
+    configurer = plan.configurer({"username": "ada"})
+    assert (configurer.configuration_dir, configurer.playbook) == (tmp_path, "ada.yml")
