@@ -23,10 +23,16 @@ class Descendants:
     """Those that are started from now on. Does nothing where there is no ``/proc``."""
 
     def __init__(self) -> None:
-        if sys.platform == "linux":
-            # Orphans become our children, not those of process 1.
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _adopt_orphans(True)
         self._spared = frozenset(_below(os.getpid(), frozenset()))
+
+    def running(self) -> list[int]:
+        """Those that have not ended."""
+        return [pid for pid in _below(os.getpid(), self._spared) if _runs(pid)]
+
+    def release(self) -> None:
+        """From now on orphans are somebody else's."""
+        _adopt_orphans(False)
 
     def end(self, timeout: float = 10) -> bool:
         """Kill them until there are none; False if some remain."""
@@ -43,6 +49,19 @@ class Descendants:
                     os.waitpid(pid, os.WNOHANG)
             time.sleep(0.02)
         return True
+
+
+def _adopt_orphans(adopt: bool) -> None:
+    """Whether they become our children, and not those of process 1."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+        return stat.rpartition(")")[2].split()[0] not in "ZX"
+    return False
 
 
 def _below(root: int, spared: frozenset[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""For authors of plugins: a conformance kit for providers, and a small cloud that misbehaves.
+"""For authors of plugins: conformance kits, and a small cloud that misbehaves.
 
 Nothing else of the core imports this package, and it imports nothing before it is used. The
 cloud's machines need ``pip install "multiplespawner-core[testing]"`` and an OpenSSH server.
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from multiplespawner_core.testing.conformance import (
         ProviderConformance as ProviderConformance,
     )
+    from multiplespawner_core.testing.conformance.configuring import (
+        ConfigurerConformance as ConfigurerConformance,
+    )
 
 COMPONENT_CLASSES = {
     "provider": ["multiplespawner_core.testing.cloud.client.SmallCloud"],
@@ -36,7 +39,12 @@ COMPONENT_CLASSES = {
 }
 """What a hub can be configured with; templates name them by these paths."""
 
-_CONFORMANCE = ("ContractBroken", "LeftOut", "ProviderConformance")
+_CONFORMANCE = {
+    "ConfigurerConformance": "conformance.configuring",
+    "ContractBroken": "conformance",
+    "LeftOut": "conformance",
+    "ProviderConformance": "conformance",
+}
 _REPORT = "conformance_report"
 
 
@@ -44,7 +52,7 @@ def __getattr__(name: str) -> Any:
     if name not in _CONFORMANCE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.conformance"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_CONFORMANCE[name]}"), name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--conformance-report",
         dest=_REPORT,
         metavar="FILE",
-        help="write what every ProviderConformance checked and left out, as JSON",
+        help="write what every conformance class checked and left out, as JSON",
     )
 
 

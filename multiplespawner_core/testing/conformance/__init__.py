@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from multiplespawner_core.testing.conformance.checks.basics import Basics
 from multiplespawner_core.testing.conformance.checks.cancelling import Cancelling
@@ -26,7 +27,7 @@ class ProviderConformance(
     """
 
 
-def checks(case: type[ProviderConformance]) -> dict[str, tuple[Rule, Callable[..., None]]]:
+def checks(case: type[Any]) -> dict[str, tuple[Rule, Callable[..., None]]]:
     """By name, every check of a class and the rule that it holds."""
     found = {}
     for name in dir(case):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiplespawner_core.catalogue.findings import looks_secret
-from multiplespawner_core.contracts import Keys, Provider
+from multiplespawner_core.contracts import Keys, Plugin
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,15 +29,15 @@ def keys(folder: Path) -> Keys:
     )
 
 
-def secrets(keys: Keys, provider: Provider) -> set[str]:
-    """What must not be seen: of the keys, and of the provider's settings."""
+def secrets(keys: Keys, plugin: Plugin) -> set[str]:
+    """What must not be seen: of the keys, and of the plugin's settings."""
     found = set(_texts(keys.user_data))
     for path in (keys.private_key_file, keys.host_key_file):
         if path is not None:
             found.update(_lines(Path(path)))
-    for name, trait in provider.traits().items():
+    for name, trait in plugin.traits().items():
         if trait.metadata.get("secret") or looks_secret(name):
-            for text in _texts(getattr(provider, name)):
+            for text in _texts(getattr(plugin, name)):
                 # The name of a file is no secret, what it holds is.
                 found.update(_lines(Path(text)) if _is_file(text) else [text])
     return {text for text in found if len(text) >= _SHORTEST}

@@ -21,7 +21,7 @@ ATTRIBUTE = "conformance_rule"
 
 
 class ContractBroken(AssertionError):
-    """A provider does not keep the contract; the message says which rule, how, and where it is."""
+    """A component does not keep the contract; the message says which rule, how, and where it is."""
 
 
 class LeftOut(Exception):
@@ -36,11 +36,13 @@ class Rule:
         name: of the check.
         where: the public name that documents the rule, such as ``Provider.create``.
         text: the rule.
+        page: of the documentation, that lists the check.
     """
 
     name: str
     where: str
     text: str
+    page: str = "conformance.md"
 
     def broken(self, how: str) -> ContractBroken:
         """The error that tells an author what to repair."""
@@ -48,7 +50,7 @@ class Rule:
             f"{self.where}: {how}\n"
             f"  The rule: {self.text}\n"
             f"  Documented at multiplespawner_core.{self.where}, in docs/contracts.md;"
-            f" the check {self.name} in docs/conformance.md."
+            f" the check {self.name} in docs/{self.page}."
         )
 
 
@@ -70,7 +72,7 @@ class Outcome:
 Body = Callable[..., Coroutine[Any, Any, None]]
 
 
-def check(where: str, text: str) -> Callable[[Body], Callable[..., None]]:
+def check(where: str, text: str, page: str = Rule.page) -> Callable[[Body], Callable[..., None]]:
     """Make a test of a coroutine that takes a `Bench`.
 
     The test is an ordinary function with a loop of its own: it needs no plugin for asynchronous
@@ -78,7 +80,7 @@ def check(where: str, text: str) -> Callable[[Body], Callable[..., None]]:
     """
 
     def decorate(body: Body) -> Callable[..., None]:
-        rule = Rule(body.__name__, where, text)
+        rule = Rule(body.__name__, where, text, page)
 
         def test(self: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
             __tracebackhide__ = True
@@ -104,14 +106,12 @@ def check(where: str, text: str) -> Callable[[Body], Callable[..., None]]:
 
 
 def run(case: Any, test: Callable[..., None], folder: Path) -> Outcome:
-    """Run one check of a `ProviderConformance` without pytest."""
-    from multiplespawner_core.testing.conformance.bench import Bench  # noqa: PLC0415 - a cycle
-
+    """Run one check of a conformance class without pytest."""
     rule: Rule = getattr(test, ATTRIBUTE)
     parts: list[str] = []
 
     async def work() -> None:
-        bench = Bench(case, rule, folder, parts)
+        bench = case.make_bench(rule, folder, parts)
         try:
             await test.conformance_body(case, bench)  # type: ignore[attr-defined]
         finally:

@@ -18,10 +18,12 @@ from multiplespawner_core.contracts import (
     Specification,
 )
 from multiplespawner_core.testing.conformance import planted, standalone
-from multiplespawner_core.testing.conformance.rules import LeftOut
+from multiplespawner_core.testing.conformance.rules import LeftOut, Rule
 
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner
+
+    from multiplespawner_core.testing.conformance.bench import Bench
 
 Context = AbstractContextManager[Any] | AbstractAsyncContextManager[Any]
 
@@ -110,6 +112,12 @@ class Subject:
     async def sleep(self, seconds: float) -> None:
         """Wait; where the provider's time is not the machine's, move it."""
         await asyncio.sleep(seconds)
+
+    def make_bench(self: Any, rule: Rule, folder: Path, parts: list[str]) -> Bench:
+        """What a check works with; the kit's own."""
+        from multiplespawner_core.testing.conformance.bench import Bench  # noqa: PLC0415 - a cycle
+
+        return Bench(self, rule, folder, parts)
 
     # --- what happens outside of the provider: faults, and the truth ---
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import logging
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from multiplespawner_core.contracts import Handle, Intent, Provider, Scope
@@ -20,16 +14,16 @@ from multiplespawner_core.testing.conformance import planted, watchdog
 from multiplespawner_core.testing.conformance.bench import Bench
 from multiplespawner_core.testing.conformance.faults import during
 from multiplespawner_core.testing.conformance.rules import LeftOut, check
+from multiplespawner_core.testing.conformance.seeing import (
+    chain,
+    command_lines,
+    imports,
+    read,
+    recorded,
+)
 from multiplespawner_core.testing.conformance.subject import Context, Subject
 
 _ATTEMPTS = 4
-_NEVER = ("jupyterhub", "sqlalchemy")
-_IMPORTED = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-__import__(sys.argv[2])
-print(json.dumps([name for name in json.loads(sys.argv[3]) if name in sys.modules]))
-"""
 
 
 class Running(Subject):
@@ -62,11 +56,11 @@ class Running(Subject):
         provider = await bench.provider()
         secrets = {*planted.secrets(bench.keys, provider), *self.secrets}
         places: dict[str, str] = {}
-        with _recorded(provider, places):
+        with recorded(provider, places):
             await self._live_seen(bench, provider, places)
         for path in (one for one in provider.state_dir.rglob("*") if one.is_file()):
             if path.stat().st_mode & 0o077:
-                places[f"the file {path}, which others can read,"] = _read(path)
+                places[f"the file {path}, which others can read,"] = read(path)
         for place, text in places.items():
             for secret in secrets:
                 # Not the secret itself: this message stands in logs as well.
@@ -80,21 +74,8 @@ class Running(Subject):
     async def test_import_is_lazy(self, bench: Bench) -> None:
         if not self.plugin:
             raise LeftOut("the module of the entry point is not named: plugin = ...")
-        provider = type(await bench.provider())
-        names = [*self.sdk, *_NEVER]
-        if provider.__module__ != self.plugin:
-            names.append(provider.__module__)
-        arguments = (json.dumps(sys.path), self.plugin, json.dumps(names))
-        done = subprocess.run(  # noqa: ASYNC221, S603 - nothing else goes on in this loop
-            [sys.executable, "-c", _IMPORTED, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        bench.require(done.returncode == 0, f"{self.plugin} cannot be imported: {done.stderr}")
-        found = json.loads(done.stdout)
-        bench.require(provider.__module__ != self.plugin, f"{self.plugin} holds the provider")
-        bench.require(not found, f"importing {self.plugin} imports {', '.join(found)}")
+        found = imports(type(await bench.provider()), self.plugin, self.sdk)
+        bench.require(not found, found)
         if not self.sdk:
             bench.without(LeftOut("whether it imports its client library: no module in sdk = ..."))
 
@@ -103,8 +84,8 @@ class Running(Subject):
         intent, handle = await bench.make(provider)
         places["the handle as JSON"] = json.dumps(asdict(handle), default=repr)
         await bench.start(provider, intent, handle)
-        for name, path in _command_lines():
-            places[f"the command line of process {name}"] = _read(path).replace("\0", " ")
+        for name, path in command_lines():
+            places[f"the command line of process {name}"] = read(path).replace("\0", " ")
         seen = await bench.call(provider.describe, handle)
         listed = await bench.listed(provider, handle.scope)
         for one in (provider, handle, seen, listed, intent):
@@ -135,14 +116,7 @@ async def _provoke(
                 await call()
             except Exception as error:  # noqa: BLE001 - what it may raise is another check's question
                 kind = type(error).__name__
-                places[f"{kind} of {name} while {fault}"] = "".join(_chain(error))
-
-
-def _chain(error: BaseException | None) -> Iterator[str]:
-    """What a traceback in the log would show of it."""
-    while error is not None:
-        yield f"{error} {error!r}\n"
-        error = error.__cause__ or error.__context__
+                places[f"{kind} of {name} while {fault}"] = "".join(chain(error))
 
 
 def _methods(
@@ -181,42 +155,6 @@ async def _life(bench: Bench, limit: float, hub: str) -> dict[str, watchdog.Held
     with watchdog.watched(limit) as held["shutdown"]:
         await bench.shutdown(provider)
     return held
-
-
-@contextlib.contextmanager
-def _recorded(provider: Provider, places: dict[str, str]) -> Iterator[None]:
-    """Everything that is logged, at any level, and printed."""
-    log, printed = io.StringIO(), io.StringIO()
-    handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(name)s %(message)s %(args)s"))
-    loggers = [logging.getLogger(), getattr(provider.log, "logger", provider.log)]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG)
-    try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-        places["the log"] = log.getvalue()
-        places["what was printed"] = printed.getvalue()
-
-
-def _command_lines() -> Iterator[tuple[str, Path]]:
-    """Of every process, where the system shows them as files."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        if folder.name != str(os.getpid()):
-            yield folder.name, folder / "cmdline"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""  # it has ended
 
 
 __all__ = ("Running",)
