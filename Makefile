@@ -110,7 +110,8 @@ test-quick: setup ## lint, types and unit tests: less than two minutes
 	$(STEP) "lint" $(BIN)/ruff check --quiet .
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q \
-		-m "not hub and not browser and not packages and not slow and not chaos" $(PYTEST_ARGS)
+		-m "not hub and not browser and not packages and not slow and not chaos and not playbook" \
+		$(PYTEST_ARGS)
 
 lint: setup ## ruff: rules and format
 	$(STEP) "lint" $(BIN)/ruff check .
@@ -182,7 +183,7 @@ unit-on-%: .venv-py%/.stamp
 	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/python$*.xml \
-		-m "not hub and not browser and not packages and not chaos" $(PYTEST_ARGS)
+		-m "not hub and not browser and not packages and not chaos and not playbook" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find
 	@echo unit hub hub5 jupyterhub-suite browser packages $(addprefix python,$(FOUND_PYTHONS))

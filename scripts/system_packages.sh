@@ -23,8 +23,8 @@ node)
     packages="nodejs npm"
     ;;
 sshd)
-    if PATH=$PATH:/usr/sbin have sshd; then exit 0; fi
-    packages="openssh-server"
+    if PATH=$PATH:/usr/sbin have sshd && have sudo; then exit 0; fi
+    packages="openssh-server sudo"  # sudo: what machines in a cloud have
     ;;
 postgresql)
     if have initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then exit 0; fi

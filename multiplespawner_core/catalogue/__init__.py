@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from multiplespawner_core.catalogue.accounts import unix_user
 from multiplespawner_core.catalogue.attributes import deployment_split
 from multiplespawner_core.catalogue.check import (
     Resolution,
@@ -14,6 +13,7 @@ from multiplespawner_core.catalogue.findings import Finding
 from multiplespawner_core.catalogue.load import Catalogue, Paths, load, locate
 from multiplespawner_core.catalogue.model import Block, ConfigurerBlock, Deployment, Template
 from multiplespawner_core.catalogue.placeholders import PLACEHOLDERS, render
+from multiplespawner_core.contracts.accounts import unix_user
 
 __all__ = (
     "PLACEHOLDERS",

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from multiplespawner_core.catalogue.accounts import unix_user
 from multiplespawner_core.catalogue.findings import KeyPath
 from multiplespawner_core.contracts import ConfigurationError, Owner
+from multiplespawner_core.contracts.accounts import unix_user
 
 PLACEHOLDERS: Final[Mapping[str, str]] = {
     "JUPYTERHUB_USER": "the user's name",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from multiplespawner_core.contracts.accounts import unix_user
 from multiplespawner_core.contracts.errors import ProviderError
 
 GB: Final = 2**30
@@ -100,6 +101,11 @@ class Owner:
 
     def __str__(self) -> str:
         return f"{self.user}/{self.server}" if self.server else self.user
+
+    @property
+    def unix_user(self) -> str:
+        """An account name for the user, as the placeholder ``{unix_user}`` has it."""
+        return unix_user(self.user)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from multiplespawner_core.catalogue.accounts import SYSTEM_NAMES, unix_user
 from multiplespawner_core.catalogue.placeholders import (
     PLACEHOLDERS,
     has_placeholder,
@@ -16,6 +15,7 @@ from multiplespawner_core.catalogue.placeholders import (
     unknown_placeholders,
 )
 from multiplespawner_core.contracts import ConfigurationError
+from multiplespawner_core.contracts.accounts import SYSTEM_NAMES, unix_user
 
 HOSTILE = ["{0.__class__}", "{endpoint}", "{{endpoint}}", "$(id)", "a@b.c", "ærø", "x" * 200, "\\1"]
 braced = st.text("{}ab_endpoint .0\"':", max_size=30)

@@ -8,6 +8,8 @@ import pytest
 import traitlist
 from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import ConfigurableHTTPProxy
+from multiplespawner_ansible.ansible import AnsibleConfigurer
+from multiplespawner_ansible.script import ScriptConfigurer
 from multiplespawner_lab.extension import MultipleSpawnerLab
 from multiplespawner_local.provider import LocalProvider
 from multiplespawner_ssh.authenticator import SSHAuthenticator
@@ -29,6 +31,7 @@ from multiplespawner_core.web.lifetime import Lifetime
 DOCS = PROJECT / "docs"
 EVERYTHING = [README, *PLUGIN_READMES, *PAGES]
 CLASSES = {
+    "AnsibleConfigurer": AnsibleConfigurer,
     "ConfigurableHTTPProxy": ConfigurableHTTPProxy,
     "JupyterHub": JupyterHub,
     "LocalProvider": LocalProvider,
@@ -36,6 +39,7 @@ CLASSES = {
     "MultipleSpawnerLab": MultipleSpawnerLab,
     "SSHAuthenticator": SSHAuthenticator,
     "SSHSpawner": SSHSpawner,
+    "ScriptConfigurer": ScriptConfigurer,
     "SmallCloud": SmallCloud,
 }
 
@@ -50,7 +54,16 @@ def rows(text):
 
 
 @pytest.mark.parametrize(
-    "cls", [Settings, LocalProvider, SSHSpawner, SSHAuthenticator, MultipleSpawnerLab]
+    "cls",
+    [
+        Settings,
+        LocalProvider,
+        SSHSpawner,
+        SSHAuthenticator,
+        AnsibleConfigurer,
+        ScriptConfigurer,
+        MultipleSpawnerLab,
+    ],
 )
 def test_settings_are_documented_from_the_code(cls):
     target = f"{cls.__module__}:{cls.__name__}"
