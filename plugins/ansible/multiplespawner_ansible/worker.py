@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -23,6 +24,8 @@ _TAIL = 40
 
 _FAILURES = ("runner_on_failed", "runner_item_on_failed", "runner_on_async_failed")
 _LONGEST = 4000
+_SHOWN = 3
+_PARTING = re.compile(r"(Shared c|C)onnection to \S+ closed\.\s*$")
 
 
 class Follower:
@@ -108,8 +111,11 @@ def _message(result: Mapping[str, Any]) -> str:
         if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable")):
             return _message(item)
     said = str(result.get("msg") or "")
-    errors = str(result.get("stderr") or result.get("module_stderr") or "").strip()
-    return f"{said} {errors}".strip() or f"it ended with {result.get('rc', 'an error')}"
+    errors = str(result.get("stderr") or result.get("module_stderr") or "")
+    # A terminal has one output for both, and OpenSSH adds a word of its own.
+    lines = [line for line in errors.splitlines() if not _PARTING.match(line)]
+    lines = lines or str(result.get("stdout") or "").splitlines()[-_SHOWN:]
+    return f"{said} {' '.join(lines)}".strip() or f"it ended with {result.get('rc', 'an error')}"
 
 
 if __name__ == "__main__":

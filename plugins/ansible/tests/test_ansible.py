@@ -29,6 +29,14 @@ WRITE = """
         dest: "{{{{ home }}}}/{name}"
 """
 
+# The same without a module, which takes seconds to bring.
+SOON = """
+- hosts: {hosts}
+  gather_facts: false
+  tasks:
+    - ansible.builtin.raw: printf %s {{{{ text | quote }}}} > {{{{ home }}}}/{name}
+"""
+
 
 async def test_playbooks_run_in_order_with_values_that_are_no_templates(site, play, machine):
     """On every Python, and so with every Ansible: the rest of this file is for one of them."""
@@ -48,7 +56,7 @@ async def test_playbooks_run_in_order_with_values_that_are_no_templates(site, pl
 
 @pytest.mark.playbook
 async def test_what_changed_is_done_again(site, play, machine):
-    site("a.yml", WRITE.format(hosts="all", name="file"))
+    site("a.yml", SOON.format(hosts="all", name="file"))
     await play("a.yml", text="one")
     await play("a.yml", text="two")
     await play("a.yml", text="one")
@@ -83,7 +91,7 @@ async def test_a_failed_task_is_told_with_host_task_and_message(site, play, mach
 
 @pytest.mark.playbook
 async def test_a_playbook_for_other_machines_is_no_success(site, play):
-    site("a.yml", WRITE.format(hosts="storage", name="x"))
+    site("a.yml", SOON.format(hosts="storage", name="x"))
     with pytest.raises(ConfigureFailed, match="No play of the playbook is for the machine in"):
         await play("a.yml", text="")
 
@@ -99,7 +107,7 @@ async def test_a_playbook_that_is_none_is_told_without_its_text(site, play, capl
 @pytest.mark.playbook
 async def test_an_inventory_lends_its_variables(site, play, machine):
     site("hosts/main.ini", "[compute]\n[compute:vars]\ntext=of the group\n")
-    site("a.yml", WRITE.format(hosts="compute", name="file"))
+    site("a.yml", SOON.format(hosts="compute", name="file"))
     await play("a.yml", inventory="hosts")
     assert (machine.home / "file").read_text() == "of the group"
 
@@ -109,7 +117,7 @@ async def test_no_option_undoes_the_pinned_host_key(site, play, machine, tmp_pat
     known = tmp_path / "empty"
     known.touch()
     access = replace(machine.access, known_hosts_file=str(known))
-    site("a.yml", WRITE.format(hosts="all", name="file"))
+    site("a.yml", SOON.format(hosts="all", name="file"))
     with pytest.raises(ConfigureFailed, match="another host key"):
         await play("a.yml", access=access, text="x", ansible_ssh_args="-o StrictHostKeyChecking=no")
     assert not (machine.home / "file").exists()
@@ -126,7 +134,7 @@ asyncio.run(AnsibleConfigurer(**given).apply(intent, access, lambda line: print(
 @pytest.mark.playbook
 def test_nothing_goes_on_without_the_hub(site, machine, make_intent, tmp_path):
 
-    site("a.yml", "- hosts: all\n  gather_facts: false\n  tasks: [{name: Wait, command: sleep 60}]")
+    site("a.yml", "- hosts: all\n  gather_facts: false\n  tasks: [{name: Wait, raw: sleep 60}]")
     given = {
         "component": "T",
         "state_dir": tmp_path,

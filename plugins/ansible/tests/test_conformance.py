@@ -12,19 +12,20 @@ pytest_plugins = ["multiplespawner_core.testing"]
 
 PASSWORD = "open-sesame-4711"
 
+# Without modules, which take seconds to bring.
 WORKS = """
 - hosts: compute
   gather_facts: false
   tasks:
     - name: Write a file
-      ansible.builtin.copy: {content: "for {{ who }}", dest: "{{ home }}/hello", mode: "0600"}
+      ansible.builtin.raw: umask 077; printf %s {{ ('for ' ~ who) | quote }} > {{ home }}/hello
 """
 SLOW = """
 - hosts: all
   gather_facts: false
   tasks:
     - name: Wait for {{ who }}
-      ansible.builtin.command: sleep 60
+      ansible.builtin.raw: sleep 60
 """
 FAILS = """
 - hosts: all

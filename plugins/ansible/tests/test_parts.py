@@ -147,3 +147,13 @@ def test_what_no_log_hides_stays_hidden():
     res = {"censored": "the output has been hidden", "msg": "sesame"}
     (told,) = told_of("runner_on_failed", host="h", task="t", res=res)
     assert told["failed"]["message"] == "what it says is hidden (no_log)"
+
+
+def test_of_a_terminal_the_end_is_told():
+    res = {
+        "msg": "non-zero return code",
+        "stdout": "1\n2\n3\nno room\n",
+        "stderr": "Shared connection to 127.0.0.1 closed.\n",
+    }
+    (told,) = told_of("runner_on_failed", host="h", task="t", res=res)
+    assert told["failed"]["message"] == "non-zero return code 2 3 no room"
