@@ -9,7 +9,8 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ class _Run:
         # In front of what else there is: the first value of an option is the one that counts.
         pinned = shlex.join(self.machine.options)
         variables["ansible_ssh_args"] = f"{pinned} {variables.get('ansible_ssh_args', '')}".strip()
-        hosts = {"hosts": {login.address: {name: _Plain(v) for name, v in variables.items()}}}
+        hosts = {"hosts": {login.address: _Plain(variables)}}
         everything = {"children": {self._group: hosts}} if self._group else hosts
         return yaml.dump({"all": everything}, Dumper=_Dumper, allow_unicode=True)
 
@@ -265,7 +266,14 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _plain(dumper: yaml.SafeDumper, plain: _Plain) -> yaml.Node:
+    """Tagged as Ansible wants it.
+
+    From 2.19 on it reads a tagged text as if it had no quotes, so that a user called ``no`` becomes
+    False, and looks into a tagged mapping; before, it was the other way round.
+    """
     value = plain.value
+    if _reads_mappings():
+        return dumper.represent_mapping("!unsafe", value)
     if isinstance(value, str):
         return dumper.represent_scalar("!unsafe", value, style='"')
     if isinstance(value, Mapping):
@@ -273,6 +281,12 @@ def _plain(dumper: yaml.SafeDumper, plain: _Plain) -> yaml.Node:
     if isinstance(value, (list, tuple)):
         return dumper.represent_list([_Plain(item) for item in value])
     return dumper.represent_data(value)
+
+
+@cache
+def _reads_mappings() -> bool:
+    major, minor, *_ = version("ansible-core").split(".")
+    return (int(major), int(minor)) >= (2, 19)
 
 
 _Dumper.add_representer(_Plain, _plain)

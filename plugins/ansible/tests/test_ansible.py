@@ -25,7 +25,7 @@ WRITE = """
   tasks:
     - name: Write {name}
       ansible.builtin.copy:
-        content: "{{{{ text }}}}"
+        content: "{{{{ text }}}}{{{{ more.words | join(',') }}}}{{{{ switch }}}}"
         dest: "{{{{ home }}}}/{name}"
 """
 
@@ -43,14 +43,17 @@ async def test_playbooks_run_in_order_with_values_that_are_no_templates(site, pl
     text = "{{ lookup('pipe', 'echo broken into') }} \"it's\" {x} $HOME\n"
     site("a.yml", WRITE.format(hosts="compute", name="first"))
     site("b.yml", WRITE.format(hosts="all", name="second"))
-    assert await play("a.yml", "b.yml", text=text) == [
+    words = {"words": ["{{ 1 }}", "no", "1e3", "~"]}
+    variables = {"text": text, "switch": "yes", "more": words}
+    assert await play("a.yml", "b.yml", **variables) == [
         "Ansible: Write first",
         "Ansible: Write second",
     ]
-    assert (machine.home / "first").read_text() == (machine.home / "second").read_text() == text
+    written = f"{text}{{{{ 1 }}}},no,1e3,~yes"
+    assert (machine.home / "first").read_text() == (machine.home / "second").read_text() == written
     # Recorded as done: the file stays away.
     (machine.home / "first").unlink()
-    assert await play("a.yml", "b.yml", text=text) == ["It is configured already"]
+    assert await play("a.yml", "b.yml", **variables) == ["It is configured already"]
     assert not (machine.home / "first").exists()
 
 
