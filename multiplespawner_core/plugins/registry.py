@@ -36,6 +36,8 @@ KNOWN_DISTRIBUTIONS: Mapping[tuple[Kind, str], str] = {
     (Kind.SPAWNER, "dockerspawner.dockerspawner"): "multiplespawner-docker",
     (Kind.AUTHENTICATOR, "corc.authenticator.sshauthenticator"): "multiplespawner-ssh",
     (Kind.CONFIGURER, "corc.configurer.ansibleconfigurer"): "multiplespawner-ansible",
+    (Kind.CONFIGURER, "ansible"): "multiplespawner-ansible",
+    (Kind.CONFIGURER, "script"): "multiplespawner-ansible",
 }
 """Which distribution brings a component, for the hint when it is missing."""
 

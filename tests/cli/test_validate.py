@@ -172,7 +172,6 @@ def test_the_examples_of_the_reference(folder, validate):
     assert status == 1
     errors = [line for line in lines[:-1] if ": warning: " not in line]
     assert [line.rpartition("; ")[2] for line in errors] == [
-        "pip install multiplespawner-ansible",
         "pip install multiplespawner-oci",
     ]
 

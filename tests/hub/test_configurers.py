@@ -83,6 +83,7 @@ def test_a_playbook_prepares_the_machine(hub, cloud, tmp_path):
 
 def test_a_playbook_that_fails_is_told_and_the_machine_is_given_back(hub, cloud):
     running = hub("no")
+    running.client.ensure_user("ada")
     response = running.client.try_start("ada")
     told = "Configuring the resource failed: The task 'Prepare for ada' failed on 127.0.0.1: "
     message = response.json()["message"]

@@ -64,12 +64,18 @@ def main() -> None:
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = json.loads(sys.stdin.buffer.readline())
-    watching = threading.Thread(target=_end_with_the_hub, args=(job["directory"],), daemon=True)
+    ended = threading.Event()
+    watching = threading.Thread(
+        target=_end_with_the_hub, args=(job["directory"], ended), daemon=True
+    )
     watching.start()
     try:
         _run(job, Follower(told))
-    except BrokenPipeError:
-        watching.join()  # nobody listens any more: it ends this process, after the others
+    except Exception as error:
+        # Nobody listens any more, or what was killed made no sense: it ends this process as well.
+        if ended.is_set() or isinstance(error, BrokenPipeError):
+            watching.join()
+        raise
 
 
 def _run(job: Mapping[str, Any], follower: Follower) -> None:
@@ -87,9 +93,10 @@ def _run(job: Mapping[str, Any], follower: Follower) -> None:
     follower.tell(end=done.status, hosts=follower.hosts, lines=list(follower.lines))
 
 
-def _end_with_the_hub(directory: str) -> None:
+def _end_with_the_hub(directory: str, ended: threading.Event) -> None:
     while sys.stdin.buffer.read(1):
         pass
+    ended.set()
     processes.end(directory)
     shutil.rmtree(directory, ignore_errors=True)
     os._exit(1)
