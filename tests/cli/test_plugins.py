@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from fakes.components import PLUGIN
@@ -31,6 +32,14 @@ ssh (multiplespawner-ssh {__version__}): ok
     spawner ssh: multiplespawner_ssh.spawner.SSHSpawner
         also sshspawner.sshspawner.SSHSpawner
 """
+
+
+@pytest.fixture(autouse=True)
+def local_alone(monkeypatch):
+    """Of the plugins that are installed only this one, whatever else there is."""
+    found = assembly.installed()
+    plugins = tuple(one for one in found.plugins if one[0].name == "local")
+    monkeypatch.setattr(assembly, "installed", lambda: replace(found, plugins=plugins))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from multiplespawner_core.cli import main
+from multiplespawner_core.plugins.discovery import installed
 
 REFERENCE = Path(__file__).parents[1] / "catalogue" / "reference"
 GOOD = "1 combination of template, provider and deployment can be started\n"
@@ -58,10 +59,12 @@ c.Spawner.http_timeout = 10
     assert [line.removeprefix(hub) for line in lines] == EVERYTHING.splitlines()
 
 
-EVERYTHING = """\
+PLUGINS = ", ".join(sorted(plugin.name for plugin, _, _ in installed().plugins))
+
+EVERYTHING = f"""\
 c.MultipleSpawner.limits.cpu.mx: unknown key (did you mean 'max'?)
 c.MultipleSpawner.enabled_plugins names no installed plugin: 'locl' (did you mean 'local'?). \
-Installed plugins: local, ssh
+Installed plugins: {PLUGINS}
 c.MultipleSpawner.ledger_url is neither the URL of an SQLite file, such as \
 'sqlite:////srv/hub/ledger.sqlite', nor that of a PostgreSQL database, such as \
 'postgresql+psycopg://hub@db.example.org/ledger'

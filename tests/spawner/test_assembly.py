@@ -6,6 +6,7 @@ import pytest
 from traitlets.config import Config
 
 from multiplespawner_core.contracts import ConfigurationError, Kind
+from multiplespawner_core.plugins.discovery import installed
 from multiplespawner_core.spawner.assembly import assemble
 
 
@@ -27,12 +28,13 @@ def test_everything_that_keeps_a_hub_from_starting_is_said_at_once():
         component_classes={"spawner": ["nodots"], "spawnr": []},
         disabled_plugins=["locl"],
     )
-    said = """\
+    names = ", ".join(sorted(plugin.name for plugin, _, _ in installed().plugins))
+    said = f"""\
 c.MultipleSpawner.state_dir: The 'state_dir' trait expected a unicode string, not the int 3.
 c.MultipleSpawner.component_classes.spawnr: is no kind of component (did you mean 'spawner'?)
 c.MultipleSpawner.limits.cpus: unknown key (did you mean 'cpu'?)
 c.MultipleSpawner.disabled_plugins names no installed plugin: 'locl' (did you mean 'local'?). \
-Installed plugins: local, ssh
+Installed plugins: {names}
 c.MultipleSpawner.component_classes: 'nodots' is not 'package.module.Class'""".splitlines()
     assert [str(problem) for problem in assembly.problems] == said
     with pytest.raises(ConfigurationError) as refused:
