@@ -187,7 +187,9 @@ class Connection:
         except asyncssh.ChannelOpenError:
             raise
         except (asyncssh.Error, OSError) as error:
-            raise self._lost(error) from error
+            # The session may be over before it could be told anything.
+            refused = isinstance(error, BrokenPipeError) and not line.closed
+            raise (self._refused() if refused else self._lost(error)) from error
         try:
             done = await asyncio.wait_for(process.wait(), timeout)
         except (asyncio.TimeoutError, TimeoutError):
@@ -201,10 +203,12 @@ class Connection:
             raise self._lost(None)
         _, marked, output = _text(done.stdout).partition(f"{mark}\n")
         if not marked:
-            msg = f"{self.machine} runs no commands: its shell does not start /bin/sh"
-            raise Unreachable(msg)
+            raise self._refused()
         errors = _text(done.stderr).rpartition(f"{mark}\n")[2]
         return Answer(output, errors, done.exit_status)
+
+    def _refused(self) -> Unreachable:
+        return Unreachable(f"{self.machine} runs no commands: its shell does not start /bin/sh")
 
     def _lost(self, error: Exception | None) -> Unreachable:
         why = f": {error}" if error else ""

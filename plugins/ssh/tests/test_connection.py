@@ -225,6 +225,20 @@ async def test_an_account_without_a_shell(make_sshd, pool):
         await pool.to(sshd.machine()).run("true")
 
 
+async def test_a_session_that_is_over_before_it_is_told_anything(make_sshd, pool, monkeypatch):
+    create = asyncssh.SSHClientConnection.create_session
+
+    async def slowly(self, *args, **kwargs):
+        channel, session = await create(self, *args, **kwargs)
+        await channel.wait_closed()
+        return channel, session
+
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "create_session", slowly)
+    sshd = make_sshd(more="ForceCommand echo This account is not available.")
+    with pytest.raises(Unreachable, match="runs no commands"):
+        await pool.to(sshd.machine()).run("true")
+
+
 async def test_many_first_connections_at_once(make_sshd, pool, tmp_path):
     """More than sshd takes at once."""
     sshd = make_sshd(more="MaxStartups 6:100:6")
