@@ -373,7 +373,7 @@ def test_an_unknown_plugin_name_ends_the_hub_with_the_message(site):
     assert hub.wait_exit() == 1
     assert (
         "c.MultipleSpawner.enabled_plugins names no installed plugin: 'locl' (did you mean"
-        " 'local'?). Installed plugins: local" in hub.log
+        " 'local'?). Installed plugins: " in hub.log
     )
 
 

@@ -15,6 +15,8 @@ from multiplespawner_core.resources.failures import NotExtended
 from multiplespawner_core.resources.record import Phase
 
 HOUR = 3600.0
+SHORT = 1.5
+"""Seconds: enough to do something before the end on a busy machine."""
 
 
 def later(seconds):
@@ -27,7 +29,7 @@ async def _until(condition):
 
 
 async def test_the_provider_the_ledger_and_the_timer_follow(hub):
-    resource = await hub.running(lifetime=0.3)
+    resource = await hub.running(lifetime=SHORT)
     before = resource.record.expires_at
     moment = await hub.manager.extend(resource, later(HOUR))
     assert moment == before + HOUR
@@ -36,13 +38,13 @@ async def test_the_provider_the_ledger_and_the_timer_follow(hub):
     deadline = hub.provider.deadlines[resource.record.handle.id]
     assert deadline.timestamp() == pytest.approx(moment, abs=0.001)
     assert deadline.utcoffset().total_seconds() == 0
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(SHORT + 0.2)
     assert resource.poll() is None
     assert resource.running
 
 
 async def test_the_new_end_is_kept(hub):
-    resource = await hub.running(lifetime=0.3)
+    resource = await hub.running(lifetime=SHORT)
     moment = await hub.manager.extend(resource, later(0.4))
     await asyncio.wait_for(hub.child.noticed.wait(), 5)
     assert time.time() >= moment
@@ -80,7 +82,7 @@ async def test_an_end_counts_only_once_the_provider_has_it(hub):
     ],
 )
 async def test_what_the_provider_refuses_changes_nothing(hub, fault, status, message):
-    resource = await hub.running(lifetime=0.3)
+    resource = await hub.running(lifetime=SHORT)
     before = resource.record.expires_at
     hub.provider.faults["extend"] = [fault]
     with pytest.raises(NotExtended) as refused:
@@ -197,7 +199,7 @@ async def test_a_stop_wins_over_an_extension_under_way(hub, fault):
 
 
 async def test_a_stop_while_the_new_end_is_committed(hub):
-    resource = await hub.running(lifetime=0.3)
+    resource = await hub.running(lifetime=SHORT)
     original = hub.ledger.update
 
     async def stopped_meanwhile(record, **changes):
@@ -243,7 +245,7 @@ async def test_an_extension_in_the_moment_of_the_end_is_no_false_promise(hub):
 
 
 async def test_a_ledger_that_cannot_take_the_new_end(hub):
-    resource = await hub.running(lifetime=0.3)
+    resource = await hub.running(lifetime=SHORT)
     before = resource.record.expires_at
     original = hub.ledger.update
 
@@ -275,10 +277,10 @@ async def test_a_caller_that_goes_away_does_not_part_memory_and_ledger(hub):
 
 
 async def test_the_next_hub_keeps_to_the_new_end(hub):
-    first = await hub.running(lifetime=0.3)
-    moment = await hub.manager.extend(first, later(0.5))
+    first = await hub.running(lifetime=SHORT)
+    moment = await hub.manager.extend(first, later(SHORT))
     await hub.die()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(max(0, moment - SHORT - time.time()))
     hub.revived = hub.child
     hub.open(serving={first.id})
     second = hub.manager.find(first.id)
@@ -291,13 +293,13 @@ async def test_the_next_hub_keeps_to_the_new_end(hub):
 
 
 async def test_the_next_hub_extends_what_the_last_one_started(hub):
-    first = await hub.running(lifetime=0.5)
+    first = await hub.running(lifetime=SHORT)
     await hub.die()
     hub.open(serving={first.id})
     second = hub.manager.find(first.id)
     moment = await hub.manager.extend(second, later(HOUR))
     assert moment == first.record.expires_at + HOUR
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(SHORT + 0.2)
     assert second.poll() is None
 
 

@@ -347,7 +347,7 @@ async def test_a_child_that_cannot_be_stopped_loses_its_resource(hub):
 
 
 async def test_a_lifetime_ends_the_server_and_the_hub_notices(hub):
-    resource = await hub.running(lifetime=0.2)
+    resource = await hub.running(lifetime=1)
     assert resource.poll() is None
     await asyncio.wait_for(hub.child.noticed.wait(), 5)
     assert resource.poll() == 0

@@ -107,7 +107,8 @@ class DoesNothing(Keyed):
 class LeavesAProcess(Keyed):
     async def work(self, connection):
         await super().work(connection)
-        await asyncio.create_subprocess_exec("setsid", "--fork", "sleep", "60")
+        forking = await asyncio.create_subprocess_exec("setsid", "--fork", "sleep", "60")
+        await forking.wait()
 
 
 @fails("apply_configures", "these files are left")
