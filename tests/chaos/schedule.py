@@ -37,6 +37,9 @@ LABELS = (
 OF_PROCESSES = ("transaction: open", "transaction: committed")
 """Where one can be killed that is a process: in the thread that writes its ledger."""
 
+SELDOM = ("start: sent", "start: answered", "cleanup")
+"""Where one comes so seldom that fewer schedules would not kill there."""
+
 _TEMPLATES = {"ada": ("keeps",), "eve": ("deletes",), "joe": ("keeps", "keeps", "deletes")}
 """What each of them starts; one changes between both."""
 
@@ -92,8 +95,8 @@ PROCESSES = Pace(
     pauses=(0, 0.1, 1, 3, 10, 30, 60),
     lasting=(2.0, 10.0, 30.0),
     delays=(0.5, 3.0, 10.0),
-    labels=LABELS + OF_PROCESSES,
-    nth=(1, 1, 2, 3, 5),
+    labels=LABELS + OF_PROCESSES + 3 * SELDOM,
+    nth=(1, 1, 1, 1, 2),
     moments=(0.0, 90.0),
 )
 WHOLE = Pace(

@@ -106,7 +106,6 @@ class _Run:
         self._inventories = [files.inventory(name, directory) for name in _inventories(settings)]
         self._mask = Mask(self._variables)
         self._failure = ""
-        self._unreachable = False
         endpoint, variables = access.endpoint, self._variables
         # Where an authenticator has been, there the machine is; the template says what is usual.
         port = endpoint.port or settings["host_settings"].get("port") or 22

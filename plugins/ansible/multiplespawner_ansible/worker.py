@@ -52,7 +52,7 @@ class Follower:
         elif kind in _FAILURES and not data.get("ignore_errors"):
             self.tell(failed=_failure(data, _message(data.get("res") or {})))
         elif kind == "runner_on_unreachable":
-            self.tell(failed=_failure(data, "it cannot be reached"), unreachable=True)
+            self.tell(failed=_failure(data, "it cannot be reached"))
         elif kind == "playbook_on_stats":
             self.hosts = sorted(data.get("processed") or {})
         return False

@@ -126,15 +126,18 @@ class Sshd:
 
 
 def _below(root):
-    """What descends from a process. Servers do not: whoever started them has ended."""
+    """What descends from a process, parents first: none is left to tell how its child ended.
+
+    Servers do not descend from it: whoever started them has ended.
+    """
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found = {root}
-    while grown := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= grown
-    return found - {root}
+    found = [root]
+    for above in found:
+        found.extend(pid for pid, parent in parents.items() if parent == above)
+    return found[1:]
 
 
 def _free_port():
