@@ -187,9 +187,10 @@ class Connection:
         except asyncssh.ChannelOpenError:
             raise
         except (asyncssh.Error, OSError) as error:
-            # The session may be over before it could be told anything.
-            refused = isinstance(error, BrokenPipeError) and not line.closed
-            raise (self._refused() if refused else self._lost(error)) from error
+            # The session may be over before it could be told anything: then asyncssh itself says
+            # that its channel is closed, and not the system that the connection's pipe is broken.
+            over = isinstance(error, BrokenPipeError) and error.errno is None and not line.closed
+            raise (self._refused() if over else self._lost(error)) from error
         try:
             done = await asyncio.wait_for(process.wait(), timeout)
         except (asyncio.TimeoutError, TimeoutError):
