@@ -197,6 +197,7 @@ class TestErrors:
             await asyncio.sleep(0.05)
         assert refused
         assert 0.5 < time.monotonic() - began < 20
+        assert server.fired()["down"] == 1
 
     async def test_a_text_that_is_no_answer(self, server, client_of):
         async def nonsense(reader, writer):

@@ -31,7 +31,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from multiplespawner_core.testing.cloud.errors import ERRORS
-from multiplespawner_core.testing.cloud.faults import Fault
+from multiplespawner_core.testing.cloud.faults import Fault, FaultKind
 from multiplespawner_core.testing.cloud.model import Call, Cloud
 from multiplespawner_core.testing.cloud.settings import Settings
 from multiplespawner_core.testing.cloud.sshd import Machines
@@ -220,6 +220,8 @@ class Server:
         place.settle()
         down = place.cloud.faults.down_until(place.cloud.now) is not None
         if down and self._api is not None:
+            # Calls that nobody hears are not counted.
+            place.cloud.faults.fired[FaultKind.DOWN.value] += 1
             await self._shut()
         elif not down and self._api is None:
             with contextlib.suppress(OSError):  # somebody else has the port for a moment
