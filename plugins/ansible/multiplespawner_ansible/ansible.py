@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import version
@@ -18,14 +18,15 @@ import yaml
 from traitlets import Bool, Dict, Float, Int, List, Unicode, Union
 
 from multiplespawner_ansible import files
+from multiplespawner_ansible.arguments import WithOptions
 from multiplespawner_ansible.facts import Fact, digest
 from multiplespawner_ansible.machine import Login, Machine
 from multiplespawner_ansible.masking import Mask
 from multiplespawner_ansible.turns import turns
-from multiplespawner_core import Access, ConfigurationError, ConfigureFailed, Configurer, Intent
+from multiplespawner_core import Access, ConfigurationError, ConfigureFailed, Intent
 from multiplespawner_core.contracts.configurer import Report
 
-_KEYS = ("host_variables", "host_settings", "apply_kwargs", "inventory_path")
+_MAPPINGS = ("host_variables", "host_settings", "apply_kwargs")
 _KEYS_WITHIN = {
     "host_settings": ("group", "port"),
     "apply_kwargs": ("playbook_path", "playbook_paths", "inventory_path"),
@@ -34,11 +35,13 @@ _LINE = 2**20
 """Bytes; no line that the worker tells is longer."""
 
 
-class AnsibleConfigurer(Configurer):
+class AnsibleConfigurer(WithOptions):
     """Runs playbooks against the machine, with its host key as it is pinned.
 
     What stands in a template's `options` may as well stand beside them.
     """
+
+    keys = (*_MAPPINGS, "inventory_path")
 
     options = Dict(
         help="`host_variables`, `host_settings`, `apply_kwargs` and `inventory_path` in one."
@@ -70,17 +73,21 @@ class AnsibleConfigurer(Configurer):
     ).tag(config=True)
 
     @classmethod
-    def problems(
-        cls, arguments: Mapping[str, Any], configuration_dir: Path | None
-    ) -> Sequence[str]:
-        return list(_problems(_merged(arguments), configuration_dir))
+    def merged(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {name: {} for name in _MAPPINGS}
+        beside = {name: arguments[name] for name in cls.keys if name in arguments}
+        for part in (arguments.get("options") or {}, beside):
+            for name, value in part.items():
+                mergeable = isinstance(found.get(name), dict) and isinstance(value, Mapping)
+                found[name] = {**found[name], **value} if mergeable else value
+        return found
+
+    @classmethod
+    def flaws(cls, settings: Mapping[str, Any], directory: Path | None) -> Iterator[str]:
+        return _flaws(settings, directory)
 
     async def apply(self, intent: Intent, access: Access, report: Report) -> None:
-        given = {name: getattr(self, name) for name in ("options", *_KEYS)}
-        settings = _merged({name: value for name, value in given.items() if value})
-        for problem in _problems(settings, self.configuration_dir):
-            raise ConfigureFailed(f"{problem}. Tell your administrator.")
-        run = _Run(self, settings, access, report)
+        run = _Run(self, self.settings(), access, report)
         waits = partial(_tell_of_turn, report)
         async with turns().turn(self.concurrent_runs, waits), run.machine:
             await run.do(intent)
@@ -260,7 +267,7 @@ class _Plain:
 class _Dumper(yaml.SafeDumper):
     """Writes YAML for Ansible."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - as PyYAML calls it
         return True
 
 
@@ -291,23 +298,8 @@ def _reads_mappings() -> bool:
 _Dumper.add_representer(_Plain, _plain)
 
 
-def _merged(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in `options` and what stands beside it, under one roof."""
-    found: dict[str, Any] = {"host_variables": {}, "host_settings": {}, "apply_kwargs": {}}
-    beside = {name: arguments[name] for name in _KEYS if name in arguments}
-    for part in (arguments.get("options") or {}, beside):
-        for name, value in part.items():
-            mergeable = isinstance(found.get(name), dict) and isinstance(value, Mapping)
-            found[name] = {**found[name], **value} if mergeable else value
-    return found
-
-
-def _problems(settings: Mapping[str, Any], directory: Path | None) -> Iterator[str]:
-    known = ", ".join(_KEYS)
-    yield from (
-        f"options: {name!r} is unknown; known are {known}" for name in settings if name not in _KEYS
-    )
-    wrong = [name for name in _KEYS[:3] if not isinstance(settings[name], dict)]
+def _flaws(settings: Mapping[str, Any], directory: Path | None) -> Iterator[str]:
+    wrong = [name for name in _MAPPINGS if not isinstance(settings[name], dict)]
     yield from (f"{name} must be a mapping" for name in wrong)
     if wrong:
         return

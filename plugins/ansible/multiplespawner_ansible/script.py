@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from traitlets import Bool, Dict, Float, List, Unicode
 
 from multiplespawner_ansible import files
+from multiplespawner_ansible.arguments import WithOptions
 from multiplespawner_ansible.facts import Fact, digest
 from multiplespawner_ansible.machine import ConnectionLost, Login, Machine
 from multiplespawner_ansible.masking import Mask
-from multiplespawner_core import Access, ConfigurationError, ConfigureFailed, Configurer, Intent
+from multiplespawner_core import Access, ConfigurationError, ConfigureFailed, Intent
 from multiplespawner_core.contracts.configurer import Report
 
-_KEYS = ("script_path", "arguments", "environment")
 _LINE = 2**16
 _LOST = 255
 """What OpenSSH's client ends with where the connection failed."""
 
 
-class ScriptConfigurer(Configurer):
+class ScriptConfigurer(WithOptions):
     """Uploads a script and runs it over SSH, with the host key as it is pinned.
 
     Each line of its standard output is told to the user; of a script that fails, the last line of
     its standard error as well. What stands in a template's `options` may as well stand beside them.
     """
+
+    keys = ("script_path", "arguments", "environment")
 
     options = Dict(help="`script_path`, `arguments` and `environment` in one.")
     script_path = Unicode(help="What to run; a relative path starts where the template's file is.")
@@ -44,16 +46,19 @@ class ScriptConfigurer(Configurer):
     ).tag(config=True)
 
     @classmethod
-    def problems(
-        cls, arguments: Mapping[str, Any], configuration_dir: Path | None
-    ) -> Sequence[str]:
-        return list(_problems(_merged(arguments), configuration_dir))
+    def flaws(cls, settings: Mapping[str, Any], directory: Path | None) -> Iterator[str]:
+        name = settings.get("script_path")
+        if not isinstance(name, str) or not name:
+            yield "script_path does not say what to run"
+        elif "{" not in name:
+            try:
+                files.script(name, directory)
+            except ConfigurationError as error:
+                yield str(error)
+        yield from _flaws(settings)
 
     async def apply(self, intent: Intent, access: Access, report: Report) -> None:
-        given = {name: getattr(self, name) for name in ("options", *_KEYS)}
-        settings = _merged({name: value for name, value in given.items() if value})
-        for problem in _problems(settings, self.configuration_dir):
-            raise ConfigureFailed(f"{problem}. Tell your administrator.")
+        settings = self.settings()
         script = files.script(settings["script_path"], self.configuration_dir)
         endpoint = access.endpoint
         login = Login(endpoint.address, endpoint.port or 22, access.username)
@@ -132,28 +137,6 @@ def _command(settings: Mapping[str, Any]) -> str:
     arguments = shlex.join(settings.get("arguments") or ())
     last = f"./script {arguments} 2>errors </dev/null; s=$?; test $s -ne 255 || s=254; exit $s"
     return "\n".join([*exports, last, ""])
-
-
-def _merged(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in `options` and what stands beside it, under one roof."""
-    beside = {name: arguments[name] for name in _KEYS if name in arguments}
-    return {**(arguments.get("options") or {}), **beside}
-
-
-def _problems(settings: Mapping[str, Any], directory: Path | None) -> Iterator[str]:
-    known = ", ".join(_KEYS)
-    yield from (
-        f"options: {name!r} is unknown; known are {known}" for name in settings if name not in _KEYS
-    )
-    name = settings.get("script_path")
-    if not isinstance(name, str) or not name:
-        yield "script_path does not say what to run"
-    elif "{" not in name:
-        try:
-            files.script(name, directory)
-        except ConfigurationError as error:
-            yield str(error)
-    yield from _flaws(settings)
 
 
 def _flaws(settings: Mapping[str, Any]) -> Iterator[str]:
