@@ -107,8 +107,7 @@ class DoesNothing(Keyed):
 class LeavesAProcess(Keyed):
     async def work(self, connection):
         await super().work(connection)
-        forking = await asyncio.create_subprocess_exec("setsid", "--fork", "sleep", "60")
-        await forking.wait()
+        await asyncio.create_subprocess_exec("setsid", "--fork", "sleep", "60")
 
 
 @fails("apply_configures", "these files are left")

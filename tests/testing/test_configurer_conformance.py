@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from testing.keyed import FAULTS, Keyed, KeyedConformance
+from testing.keyed import FAULTS, Keyed, KeyedConformance, LeavesAProcess
 
 import multiplespawner_core
+from multiplespawner_core.cli.descendants import Descendants
 from multiplespawner_core.testing.conformance import checks
 from multiplespawner_core.testing.conformance.configuring import bench
 from multiplespawner_core.testing.conformance.configuring.checks import PAGE
@@ -40,6 +41,18 @@ def test_a_breach_is_told(name, cls, says, tmp_path, monkeypatch):
     # What goes on is looked at until then.
     monkeypatch.setattr(bench, "GRACE", 1.0)
     assert says in str(outcome(cls, name, tmp_path).broken)
+
+
+def test_one_look_that_sees_nothing_does_not_do(tmp_path, monkeypatch):
+    """Whatever forks while it is looked for may not be seen."""
+    monkeypatch.setattr(bench, "GRACE", 1.0)
+    running = Descendants.running
+    misses = iter([True])
+    monkeypatch.setattr(
+        Descendants, "running", lambda self: [] if next(misses, False) else running(self)
+    )
+    said = outcome(LeavesAProcess, "test_apply_configures", tmp_path).broken
+    assert "these processes go on" in str(said)
 
 
 def test_every_check_has_a_configurer_that_it_tells():

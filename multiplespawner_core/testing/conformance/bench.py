@@ -30,7 +30,7 @@ from multiplespawner_core.contracts import (
     Transient,
 )
 from multiplespawner_core.resources.timing import bounded
-from multiplespawner_core.testing.conformance.rules import ContractBroken, LeftOut, Rule
+from multiplespawner_core.testing.conformance.rules import Rule, Teller
 
 if TYPE_CHECKING:
     from multiplespawner_core.testing.conformance import ProviderConformance
@@ -42,7 +42,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.02, 0.5, 1.3
 _GRACE = 1.0
 
 
-class Bench:
+class Bench(Teller):
     """One for each check; nothing of what was made on it is left.
 
     Args:
@@ -55,29 +55,15 @@ class Bench:
     def __init__(
         self, case: ProviderConformance, rule: Rule, folder: Path, parts: list[str]
     ) -> None:
+        super().__init__(rule, parts)
         self.case = case
-        self._rule = rule
         self.folder = folder
-        self._parts = parts
         self._hubs: dict[str, str] = {}
         self._providers: list[Provider] = []
         self._intents: set[str] = set()
         self._made: dict[str, tuple[Provider, Handle]] = {}
         self._children: dict[str, Child] = {}
         self._keys: Keys | None = None
-
-    # --- what is told ---
-
-    def broken(self, how: str) -> ContractBroken:
-        return self._rule.broken(how)
-
-    def require(self, kept: object, how: str) -> None:
-        if not kept:
-            raise self.broken(how)
-
-    def without(self, why: LeftOut) -> None:
-        """A part of the check is left out."""
-        self._parts.append(str(why))
 
     # --- hubs and their providers ---
 
@@ -295,7 +281,7 @@ class Bench:
         for provider in reversed(self._providers):
             try:
                 await self._bounded(provider.shutdown())
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - the others are shut down all the same
                 warnings.warn(f"shutdown failed: {error!r}", stacklevel=1)
 
     async def _clear(self, provider: Provider) -> None:

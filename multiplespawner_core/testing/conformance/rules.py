@@ -69,6 +69,30 @@ class Outcome:
     broken: ContractBroken | None = None
 
 
+class Teller:
+    """How checks tell what they found; what they work with is one.
+
+    Args:
+        rule: that is checked.
+        parts: receives why parts of the check were left out.
+    """
+
+    def __init__(self, rule: Rule, parts: list[str]) -> None:
+        self._rule = rule
+        self._parts = parts
+
+    def broken(self, how: str) -> ContractBroken:
+        return self._rule.broken(how)
+
+    def require(self, kept: object, how: str) -> None:
+        if not kept:
+            raise self.broken(how)
+
+    def without(self, why: LeftOut) -> None:
+        """A part of the check is left out."""
+        self._parts.append(str(why))
+
+
 Body = Callable[..., Coroutine[Any, Any, None]]
 
 
@@ -130,4 +154,14 @@ def run(case: Any, test: Callable[..., None], folder: Path) -> Outcome:
     return Outcome(parts=tuple(dict.fromkeys(parts)))
 
 
-__all__ = ("ATTRIBUTE", "PROPERTY", "ContractBroken", "LeftOut", "Outcome", "Rule", "check", "run")
+__all__ = (
+    "ATTRIBUTE",
+    "PROPERTY",
+    "ContractBroken",
+    "LeftOut",
+    "Outcome",
+    "Rule",
+    "Teller",
+    "check",
+    "run",
+)

@@ -27,16 +27,17 @@ from multiplespawner_core.contracts import (
 )
 from multiplespawner_core.resources.timing import GRACE, bounded, end
 from multiplespawner_core.testing.conformance import planted
-from multiplespawner_core.testing.conformance.rules import ContractBroken, LeftOut, Rule
+from multiplespawner_core.testing.conformance.rules import ContractBroken, Rule, Teller
 from multiplespawner_core.testing.lone_machine import LoneMachine, command
 
 if TYPE_CHECKING:
     from multiplespawner_core.testing.conformance.configuring import ConfigurerConformance
 
 _PAUSE = 0.05
+_LOOKS = 2
 
 
-class Bench:
+class Bench(Teller):
     """One for each check; nothing of what was made on it is left.
 
     Args:
@@ -49,6 +50,7 @@ class Bench:
     def __init__(
         self, case: ConfigurerConformance, rule: Rule, folder: Path, parts: list[str]
     ) -> None:
+        super().__init__(rule, parts)
         self.case = case
         self.told: list[str] = []
         self.looks: Callable[[], None] = _nothing
@@ -56,8 +58,6 @@ class Bench:
         self.folder.mkdir()
         self.state_dir = folder / "state"
         self.state_dir.mkdir(mode=0o700)
-        self._rule = rule
-        self._parts = parts
         self._stack = ExitStack()
         # Short: it may be that of a socket.
         self.temporary = Path(self._stack.enter_context(_temporary()))
@@ -67,19 +67,6 @@ class Bench:
         self.machine = self._stack.enter_context(LoneMachine(folder / "machines", self.keys))
         # The machine's own processes are ours as well, and no concern of the configurer's.
         self.started = Descendants()
-
-    # --- what is told ---
-
-    def broken(self, how: str) -> ContractBroken:
-        return self._rule.broken(how)
-
-    def require(self, kept: object, how: str) -> None:
-        if not kept:
-            raise self.broken(how)
-
-    def without(self, why: LeftOut) -> None:
-        """A part of the check is left out."""
-        self._parts.append(str(why))
 
     # --- calling as the core calls ---
 
@@ -165,9 +152,12 @@ class Bench:
         """Neither processes nor temporary files."""
         loop = asyncio.get_running_loop()
         until = loop.time() + GRACE
-        # What has been killed takes a moment to go.
-        while left := [*map(command, self.started.running()), *self.machine.processes()]:
-            self.require(loop.time() < until, f"{when}, these processes go on: {left}")
+        seen_nothing = 0
+        # What has been killed takes a moment to go. One look may miss a process that forks.
+        while seen_nothing < _LOOKS:
+            left = [*map(command, self.started.running()), *self.machine.processes()]
+            self.require(not left or loop.time() < until, f"{when}, these processes go on: {left}")
+            seen_nothing = 0 if left else seen_nothing + 1
             await asyncio.sleep(_PAUSE)
         files = sorted(str(path) for path in self.temporary.rglob("*"))
         self.require(not files, f"{when}, these files are left: {files}")
