@@ -76,10 +76,10 @@ class StubProvider(ms.Provider):
     async def scopes(self) -> Sequence[ms.Scope]:
         return [ms.Scope(self.component, "here")]
 
-    async def offers(self, specification: ms.Specification) -> Sequence[ms.Offer]:  # noqa: ARG002
+    async def offers(self, specification: ms.Specification) -> Sequence[ms.Offer]:  # noqa: ARG002 - no use for it here
         return [ms.Offer(scope, "machine") for scope in await self.scopes()]
 
-    async def create(self, intent: ms.Intent, keys: ms.Keys) -> ms.Handle:  # noqa: ARG002
+    async def create(self, intent: ms.Intent, keys: ms.Keys) -> ms.Handle:  # noqa: ARG002 - no use for it here
         PROBE.calls["create"] += 1
         if intent.id not in self._machines:
             PROBE.boots.begin(intent.id)

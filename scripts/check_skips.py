@@ -44,6 +44,6 @@ def main(folder: Path, required: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:  # noqa: PLR2004
+    if len(sys.argv) < 2:  # noqa: PLR2004 - at least one argument
         sys.exit(__doc__)
     sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

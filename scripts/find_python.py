@@ -49,9 +49,9 @@ def _output(command: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004
+    if len(sys.argv) != 2:  # noqa: PLR2004 - one argument
         sys.exit("usage: find_python.py X.Y")
     interpreter = find(sys.argv[1])
     if interpreter is None:
         sys.exit(1)
-    print(interpreter)  # noqa: T201
+    print(interpreter)  # noqa: T201 - its answer

@@ -99,7 +99,7 @@ def _as_text(schema: Any) -> str:
 def _validator(schema: str) -> tuple[Draft202012Validator | None, str]:
     """The validator of a schema, or why it is none."""
     # Its optional format checkers take seconds to import where JupyterLab has brought them along.
-    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 - as said above
 
     try:
         Draft202012Validator.check_schema(json.loads(schema))

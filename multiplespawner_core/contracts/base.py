@@ -9,11 +9,11 @@ from typing import Any
 from traitlets.config import LoggingConfigurable
 
 
-class ContractMeta(ABCMeta, type(LoggingConfigurable)):  # type: ignore[misc]
+class ContractMeta(ABCMeta, type(LoggingConfigurable)):  # type: ignore[misc]  # its base is computed
     """Traits and abstract methods on one class: a missing method is named at construction."""
 
 
-class Plugin(LoggingConfigurable, metaclass=ContractMeta):  # type: ignore[metaclass]
+class Plugin(LoggingConfigurable, metaclass=ContractMeta):  # type: ignore[metaclass]  # its base is computed
     """The base of providers, authenticators and configurers.
 
     Administrators set its traits in ``jupyterhub_config.py`` (``c.MyProvider.region = ...``);

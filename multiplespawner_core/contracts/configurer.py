@@ -37,8 +37,8 @@ class Configurer(Plugin):
     @classmethod
     def problems(
         cls,
-        arguments: Mapping[str, Any],  # noqa: ARG003
-        configuration_dir: Path | None,  # noqa: ARG003
+        arguments: Mapping[str, Any],  # noqa: ARG003 - for subclasses
+        configuration_dir: Path | None,  # noqa: ARG003 - for subclasses
     ) -> Sequence[str]:
         """What is wrong with a template's arguments; told when the configuration is loaded.
 

@@ -122,7 +122,7 @@ class Provider(Plugin):
         Includes what is pending or stopped, and dependents such as boot volumes.
         """
 
-    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002
+    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002 - for subclasses
         """What the child spawner must be given for this resource: limits, labels, network.
 
         These win over everything that a template says; dictionaries such as ``environment`` are
@@ -156,7 +156,7 @@ class Provider(Plugin):
             ProviderError: not moved, or nobody knows; the user is told the message.
         """
 
-    async def stop(self, handle: Handle) -> None:  # noqa: ARG002
+    async def stop(self, handle: Handle) -> None:  # noqa: ARG002 - for subclasses
         """Stop it: nothing of it runs, and its files stay. Where `Capabilities.stop_start` says so.
 
         Idempotent; also where it failed, if files can be saved. Returning means accepted, not
@@ -168,7 +168,7 @@ class Provider(Plugin):
         """
         raise InvalidSpecification(_CANNOT)
 
-    async def start(self, handle: Handle) -> None:  # noqa: ARG002
+    async def start(self, handle: Handle) -> None:  # noqa: ARG002 - for subclasses
         """Start again what was stopped, with the same files.
 
         Idempotent: what runs already is a success. Returning means accepted: the core asks

@@ -594,7 +594,7 @@ class Manager:
     async def _look_at_kept(self, resource: Resource) -> bool:
         record = resource.record
         assert record is not None  # noqa: S101 - what is kept has both
-        assert record.handle is not None  # noqa: S101
+        assert record.handle is not None  # noqa: S101 - the same
         state = (await (await self._provider_of(record)).describe(record.handle)).state
         if not resource.kept or state is ResourceState.STOPPED:
             return False

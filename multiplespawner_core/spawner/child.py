@@ -245,7 +245,7 @@ async def _pass_on(child: Spawner, launch: Launch) -> None:
                     launch.events.add_from_child(event, _LOW, _HIGH)
                 # A generator that never waits must not keep everybody else from running.
                 await asyncio.sleep(0)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong with them
         _log.debug("progress of %s ended with %r", type(child).__name__, error)
 
 

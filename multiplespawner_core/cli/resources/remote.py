@@ -64,10 +64,10 @@ class Hub:
     async def release(self, given: str, by: str) -> Model:  # noqa: ARG002 - the token says who
         return self._ask("POST", f"/{given}/release", {})
 
-    async def discard(self, given: str, by: str) -> Model:  # noqa: ARG002
+    async def discard(self, given: str, by: str) -> Model:  # noqa: ARG002 - the token says who
         return self._ask("POST", f"/{given}/release", {"quarantined": True})
 
-    async def forget(self, given: str, reason: str, by: str) -> Model:  # noqa: ARG002
+    async def forget(self, given: str, reason: str, by: str) -> Model:  # noqa: ARG002 - the token says who
         return self._ask("POST", f"/{given}/forget", {"reason": reason})
 
     async def reconcile(self, *, dry_run: bool = False) -> Model:

@@ -225,7 +225,7 @@ class CloudProvider(Provider):
         self._block("list_owned")
         return await self._tagged(scope, INSTALLATION_TAG, installation_id)
 
-    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002
+    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002 - all machines alike
         return {"environment": {INTENT_VARIABLE: intent.id}}
 
     async def extend(self, handle: Handle, deadline: datetime) -> None:

@@ -121,48 +121,48 @@ class Subject:
 
     # --- what happens outside of the provider: faults, and the truth ---
 
-    def unreachable(self, provider: Provider) -> Context:  # noqa: ARG002
+    def unreachable(self, provider: Provider) -> Context:  # noqa: ARG002 - for subclasses
         """While it lasts, no request reaches the provider's API."""
         raise _missing("unreachable", "what an API that cannot be reached does")
 
-    def unauthorized(self, provider: Provider) -> Context:  # noqa: ARG002
+    def unauthorized(self, provider: Provider) -> Context:  # noqa: ARG002 - for subclasses
         """While it lasts, the API refuses the credentials."""
         raise _missing("unauthorized", "what refused credentials do")
 
-    def lost_answer(self, provider: Provider) -> Context:  # noqa: ARG002
+    def lost_answer(self, provider: Provider) -> Context:  # noqa: ARG002 - for subclasses
         """The next create in it is accepted, and its answer is lost."""
         raise _missing("lost_answer", "a create whose answer is lost")
 
-    def never_ready(self, provider: Provider) -> Context:  # noqa: ARG002
+    def never_ready(self, provider: Provider) -> Context:  # noqa: ARG002 - for subclasses
         """What is created in it does not become ready while it lasts."""
         raise _missing("never_ready", "a resource that takes its time to become ready")
 
     def fails_later(
         self,
-        provider: Provider,  # noqa: ARG002
-        error: type[ProviderError],  # noqa: ARG002
+        provider: Provider,  # noqa: ARG002 - for subclasses
+        error: type[ProviderError],  # noqa: ARG002 - for subclasses
     ) -> Context:
         """What is created in it is accepted and fails before it is ready, for want of room
         (`error` is Capacity) or quota (Quota).
         """
         raise _missing("fails_later", "a resource that was accepted and finds no room")
 
-    def broken_list(self, provider: Provider) -> Context:  # noqa: ARG002
+    def broken_list(self, provider: Provider) -> Context:  # noqa: ARG002 - for subclasses
         """While it lasts, lists break off after their first part."""
         raise _missing("broken_list", "a list that breaks off")
 
-    async def inventory(self, provider: Provider) -> Collection[str]:  # noqa: ARG002
+    async def inventory(self, provider: Provider) -> Collection[str]:  # noqa: ARG002 - for subclasses
         """What exists of this provider's installation, asked past the provider: names of any kind.
 
         Shows what is left behind without the mark by which the provider finds it.
         """
         raise _missing("inventory", "leaks that the provider itself does not see")
 
-    async def deadline(self, provider: Provider, handle: Handle) -> datetime | None:  # noqa: ARG002
+    async def deadline(self, provider: Provider, handle: Handle) -> datetime | None:  # noqa: ARG002 - for subclasses
         """The end that is written on a resource, asked past the provider."""
         raise _missing("deadline", "whether the deadline was moved")
 
-    async def files(self, provider: Provider, handle: Handle) -> Any:  # noqa: ARG002
+    async def files(self, provider: Provider, handle: Handle) -> Any:  # noqa: ARG002 - for subclasses
         """What a resource that runs holds of its user's, asked past the provider, to be compared.
 
         For instance a file that the first call writes, or the id of its volume.

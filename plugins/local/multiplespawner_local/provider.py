@@ -190,7 +190,7 @@ class LocalProvider(Provider):
             )
         ]
 
-    async def create(self, intent: Intent, keys: Keys) -> Handle:  # noqa: ARG002
+    async def create(self, intent: Intent, keys: Keys) -> Handle:  # noqa: ARG002 - no use for it here
         self._require_here(intent.offer.scope)
         admission = Admission(self.total, self._store, self.limiter, same_user=self.allow_same_user)
         reservation = await self._at_desk(admission.admit, intent)
@@ -242,7 +242,7 @@ class LocalProvider(Provider):
         ]
         return [Owned(one, one.id, await self._state(one, snapshot)) for one in handles]
 
-    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002
+    def child_traits(self, intent: Intent, handle: Handle) -> Mapping[str, Any]:  # noqa: ARG002 - no use for it here
         traits: dict[str, Any] = {
             "environment": {
                 processes.INTENT: intent.id,

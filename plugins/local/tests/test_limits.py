@@ -143,7 +143,7 @@ def test_joins_before_privileges_are_dropped(limiter, group):
 def test_without_its_group_nothing_starts(limiter):
     files = [tree.entrance(group) for group in limiter.groups("missing")]
     with pytest.raises(subprocess.SubprocessError):
-        subprocess.Popen(["/bin/true"], preexec_fn=joining(files, None))  # noqa: PLW1509
+        subprocess.Popen(["/bin/true"], preexec_fn=joining(files, None))  # noqa: PLW1509 - what is tested
 
 
 def test_a_process_is_in_every_group_once_it_runs(limiter, group):

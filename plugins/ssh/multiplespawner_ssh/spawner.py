@@ -128,7 +128,7 @@ class SSHSpawner(Spawner):
     @default("ip")
     def _default_ip(self) -> str:
         # Where it listens; the proxy comes from another machine.
-        return "0.0.0.0"  # noqa: S104
+        return "0.0.0.0"  # noqa: S104 - meant
 
     @default("env_keep")
     def _default_env_keep(self) -> list[str]:

@@ -52,21 +52,21 @@ class Subject:
         """Whether the machine is as these arguments make it."""
         raise NotImplementedError
 
-    def slow_arguments(self, folder: Path, home: Path) -> Mapping[str, Any]:  # noqa: ARG002
+    def slow_arguments(self, folder: Path, home: Path) -> Mapping[str, Any]:  # noqa: ARG002 - for subclasses
         """Of something that tells at least one line and then works on the machine for a minute."""
         raise LeftOut("a run that can be cancelled: no slow_arguments() is given")
 
-    def failing_arguments(self, folder: Path, home: Path) -> Mapping[str, Any]:  # noqa: ARG002
+    def failing_arguments(self, folder: Path, home: Path) -> Mapping[str, Any]:  # noqa: ARG002 - for subclasses
         """Of something that fails on the machine, and says one of the `secrets` in that."""
         raise LeftOut("a run that fails: no failing_arguments() is given")
 
-    def wrong_arguments(self, folder: Path, home: Path) -> Mapping[str, Any]:  # noqa: ARG002
+    def wrong_arguments(self, folder: Path, home: Path) -> Mapping[str, Any]:  # noqa: ARG002 - for subclasses
         """Of something that can never work, as `Configurer.problems` sees at once."""
         raise LeftOut("arguments that can never work: no wrong_arguments() is given")
 
     def make_bench(self: Any, rule: Rule, folder: Path, parts: list[str]) -> Bench:
         """What a check works with; the kit's own."""
-        from multiplespawner_core.testing.conformance.configuring.bench import (  # noqa: PLC0415
+        from multiplespawner_core.testing.conformance.configuring.bench import (  # noqa: PLC0415 - a cycle
             Bench,
         )
 

@@ -90,7 +90,7 @@ class NoLimiter(Limiter):
     name = "none"
     sizes = frozenset()
 
-    def groups(self, key: str) -> Sequence[Path]:  # noqa: ARG002
+    def groups(self, key: str) -> Sequence[Path]:  # noqa: ARG002 - for subclasses
         return ()
 
     def prepare(self, key: str, cpu: float | None, memory_bytes: int | None) -> None:
