@@ -17,6 +17,8 @@ from multiplespawner_core import __version__
 from multiplespawner_core.cli import main
 from multiplespawner_core.spawner import assembly
 
+pytestmark = pytest.mark.slow
+
 SPAWNERS = f"""\
 JupyterHub's own group of spawners
     spawner default: jupyterhub.spawner.LocalProcessSpawner (jupyterhub {jupyterhub_version})

@@ -14,6 +14,8 @@ import yaml
 
 from multiplespawner_core.cli import COMMANDS
 
+pytestmark = pytest.mark.slow
+
 MULTIPLESPAWNER = Path(sys.executable).parent / "multiplespawner"
 
 
@@ -24,7 +26,6 @@ def call(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

@@ -186,6 +186,7 @@ def commands(snippet):
     return [line.removeprefix("$ ").split() for line in text.splitlines() if line.startswith("$ ")]
 
 
+@pytest.mark.slow
 @each("console")
 def test_commands_exist(snippet):
     makefile = (PROJECT / "Makefile").read_text()

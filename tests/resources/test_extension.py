@@ -14,6 +14,8 @@ from multiplespawner_core.resources import manager as manager_module
 from multiplespawner_core.resources.failures import NotExtended
 from multiplespawner_core.resources.record import Phase
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 SHORT = 1.5
 """Seconds: enough to do something before the end on a busy machine."""

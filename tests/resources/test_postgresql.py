@@ -21,6 +21,8 @@ from multiplespawner_core.resources import postgresql
 from multiplespawner_core.resources.ledger import Ledger, LedgerUnavailable
 from multiplespawner_core.resources.tables import intents
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):

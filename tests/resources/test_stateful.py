@@ -22,7 +22,7 @@ from multiplespawner_core.testing.cloud.faults import Fault, FaultKind
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
 from multiplespawner_core.testing.cloud.settings import Settings
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DATA = st.data()
 SECONDS = st.sampled_from([0.5, 5.0, 60.0, 700.0])

@@ -103,6 +103,7 @@ class TestModelCloud(CloudConformance):
         await asyncio.sleep(0)
 
 
+@pytest.mark.slow
 class TestSmallCloud(CloudConformance):
     provider = SmallCloud
     notices = 0.3

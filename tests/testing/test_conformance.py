@@ -18,6 +18,8 @@ import multiplespawner_core
 from multiplespawner_core.testing.conformance import checks
 from multiplespawner_core.testing.conformance.rules import Rule, run
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 PROJECT = Path(__file__).parents[2]

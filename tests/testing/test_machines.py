@@ -30,6 +30,8 @@ from multiplespawner_core.testing.cloud import processes
 from multiplespawner_core.testing.cloud.process import CloudProcess
 from multiplespawner_core.testing.machines import MachineAuthenticator, MachineSpawner
 
+pytestmark = pytest.mark.slow
+
 QUICK = replace(
     CALM, provisioning=(0, 0), stopping=(0, 0), terminating=(0, 0), dependents_delay=(0, 0)
 )

@@ -19,6 +19,8 @@ from multiplespawner_core import Keys, ResourceState
 from multiplespawner_core.testing.cloud import Fault, FaultKind, processes
 from multiplespawner_core.testing.cloud.process import CloudProcess
 
+pytestmark = pytest.mark.slow
+
 QUICK = replace(
     CALM, provisioning=(0, 0), stopping=(0, 0), terminating=(0, 0), dependents_delay=(0, 0)
 )

@@ -8,6 +8,8 @@ from multiplespawner_ansible.script import ScriptConfigurer
 
 from multiplespawner_core.testing import ConfigurerConformance
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["multiplespawner_core.testing"]
 
 PASSWORD = "open-sesame-4711"

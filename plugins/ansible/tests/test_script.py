@@ -8,6 +8,8 @@ import pytest
 
 from multiplespawner_core import ConfigureFailed
 
+pytestmark = pytest.mark.slow
+
 NASTY = ["", " ", "it's", '"', "$HOME `id` $(id)", "a\nb", "\\", "-n", "*", "ü", "{x}", "!1", "~"]
 
 

@@ -7,11 +7,14 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from multiplespawner_local.provider import LocalProvider
 
 from multiplespawner_core import Specification
 from multiplespawner_core.testing import LeftOut, ProviderConformance
+
+pytestmark = pytest.mark.slow
 
 pytest_plugins = ["multiplespawner_core.testing"]
 

@@ -21,6 +21,8 @@ from ssh_parts import keygen, program
 
 from multiplespawner_core import ConfigurationError, Endpoint, OpenFailed
 
+pytestmark = pytest.mark.slow
+
 ME = getpass.getuser()
 
 

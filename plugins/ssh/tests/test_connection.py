@@ -17,6 +17,8 @@ from ssh_parts import keygen
 
 from multiplespawner_core import ConfigurationError, OpenFailed
 
+pytestmark = pytest.mark.slow
+
 
 async def test_one_connection_carries_everything(sshd, pool):
     connection = pool.to(sshd.machine())

@@ -14,6 +14,8 @@ from multiplespawner_ssh import remote
 from multiplespawner_ssh.errors import SSHError, Unreachable
 from multiplespawner_ssh.remote import Process, Server, Watch, watch
 
+pytestmark = pytest.mark.slow
+
 NASTY = ["it's", '"', "$(touch pwned)", "`touch pwned`", "\\", "a\nb", "", "-n", "*", "é", "\udcff"]
 TREE = """
 import subprocess, sys, time

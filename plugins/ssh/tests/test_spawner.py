@@ -25,6 +25,8 @@ from ssh_parts import marked
 
 from multiplespawner_core import Access, ConfigurationError, Endpoint
 
+pytestmark = pytest.mark.slow
+
 STUB = Path(__file__).parents[3] / "tests/hub/harness/light_singleuser.py"
 TOKEN = "0123456789abcdef"
 
