@@ -65,7 +65,7 @@ class Quantity:
         """The figure that the target is about."""
         assert self.target is not None
         found = self.figures(self.target.subject)[self.target.figure]
-        assert isinstance(found, float)
+        assert not isinstance(found, list)
         return found
 
     @property

@@ -48,6 +48,12 @@ def test_targets(target, words, verdict):
     assert f"  target: ours at most {words}, {verdict}\n" in table.render("", [quantity(target)])
 
 
+def test_whole_numbers_are_figures_as_well():
+    lists = Quantity("lists", "calls", {"ours": [1, 1, 1]}, target=Target("ours", 1, "median"))
+    assert lists.met
+    assert "  target: ours at most 1 calls: 1.00, met\n" in table.render("", [lists])
+
+
 def test_the_table():
     assert table.render("=== starts", [quantity()]) == (
         "=== starts\n"
