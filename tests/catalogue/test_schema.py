@@ -315,6 +315,7 @@ GENERATED = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(document=GENERATED)
 def test_generated_templates(files, document):
@@ -326,6 +327,7 @@ ATTRIBUTES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(
     resource_type=st.sampled_from(["virtual_machine", "bare_metal"]),

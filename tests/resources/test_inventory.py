@@ -235,6 +235,7 @@ async def test_what_runs_is_not_forgotten(hub, desk):
     assert (status, message) == (400, "Say why it is to be forgotten.")
 
 
+@pytest.mark.slow
 async def test_what_runs_is_forgotten_where_its_plugin_is_missing(hub, desk):
     resource = await hub.running()
     hub.providers.error = MISSING

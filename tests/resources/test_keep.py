@@ -207,6 +207,7 @@ async def test_a_cancelled_start_leaves_what_is_kept(hub, step):
     assert hub.manager.find(thing.id).kept
 
 
+@pytest.mark.slow
 async def test_what_ignores_its_cancellation_is_waited_for(hub):
     """It could still start it again: only when it has ended is it kept."""
     thing = await kept(hub)

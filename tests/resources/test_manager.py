@@ -186,6 +186,7 @@ async def test_what_cannot_be_given_back_for_want_of_a_plugin_is_known(hub):
     await closed(resource)
 
 
+@pytest.mark.slow
 async def test_a_child_that_ignores_its_cancellation_holds_up_nobody_and_is_waited_for(hub):
     child = FakeChild(ignore_cancel=True)
     child.gate = asyncio.Event()
@@ -716,6 +717,7 @@ async def test_a_row_that_somebody_removed_is_still_given_back(hub):
     assert hub.cloud == {}
 
 
+@pytest.mark.slow
 async def test_old_releases_that_are_stuck_delay_a_start_once(hub, monkeypatch):
     monkeypatch.setattr(manager_module, "HANDOVER_TIMEOUT", 0.5)
     monkeypatch.setattr(policy, "pause", lambda failures, error=None: 0.3)

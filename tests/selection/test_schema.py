@@ -88,6 +88,7 @@ def accepts(body, choices):
     return True
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(choices=CHOICES, body=BODIES)
 def test_the_schema_accepts_what_select_accepts(choices, body):

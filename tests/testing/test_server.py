@@ -26,6 +26,8 @@ from multiplespawner_core import (
 from multiplespawner_core.testing.cloud import Fault, FaultKind, Settings
 from multiplespawner_core.testing.cloud.process import CloudProcess
 
+pytestmark = pytest.mark.slow
+
 NORTH = Scope("small", "north")
 QUICK = replace(
     CALM, provisioning=(0, 0.1), address_delay=(0, 0), terminating=(0, 0.1), dependents_delay=(0, 0)

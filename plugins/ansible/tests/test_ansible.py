@@ -38,6 +38,7 @@ SOON = """
 """
 
 
+@pytest.mark.slow
 async def test_playbooks_run_in_order_with_values_that_are_no_templates(site, play, machine):
     """On every Python, and so with every Ansible: the rest of this file is for one of them."""
     text = "{{ lookup('pipe', 'echo broken into') }} \"it's\" {x} $HOME\n"

@@ -21,6 +21,8 @@ from multiplespawner_local.limits.watchdog import Watchdog, held_by
 
 from multiplespawner_core import GB, ConfigurationError, Specification
 
+pytestmark = pytest.mark.slow
+
 PYTHON = "/usr/bin/python3"
 MB = 2**20
 
