@@ -80,6 +80,7 @@ def test_the_command_measures_imports(tmp_path):
     assert 0 < package["figures"]["import multiplespawner_core"]["median"] < 5000
 
 
+@pytest.mark.slow
 def test_an_unknown_benchmark():
     done = command("starst")
     assert done.returncode == 2

@@ -58,6 +58,7 @@ def unsaid(value):
     return isinstance(value, bool) or bool(unknown_placeholders(value))
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(trait=st.sampled_from(TRAITS), value=VALUES)
 def test_what_a_trait_takes_fits(trait, value):
@@ -66,6 +67,7 @@ def test_what_a_trait_takes_fits(trait, value):
         assert fits(SCHEMAS[cls][name], value)
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(name=st.sampled_from(EXACT), value=VALUES)
 @example(name="retries", value="10")

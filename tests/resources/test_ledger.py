@@ -597,6 +597,7 @@ def machine_server(server):
     PostgreSQLMachine.server = server
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("machine_server")
 class TestAgainstAModelOnPostgreSQL(PostgreSQLMachine.TestCase):
     settings = TestAgainstAModel.settings

@@ -139,6 +139,7 @@ def limited(name="one", provider="local", template="t", storage=Storage.KEEP, **
 # -- rendering --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(data=st.data(), choices=CHOICES, last=LAST, script=st.sampled_from([None, SCRIPT]))
 def test_whatever_it_is_given_it_renders_only_its_own_markup(data, choices, last, script):
