@@ -81,6 +81,34 @@ done
 echo "$port"
 """
 
+# JupyterHub names its version in every answer. Behind TLS it answers to certificates alone.
+_REACH = """\
+look='
+import http.client, socket, sys, time
+from urllib.parse import urlsplit
+url = urlsplit(sys.argv[1])
+def look():
+    port = url.port or (443 if url.scheme == "https" else 80)
+    if url.scheme == "https":
+        socket.create_connection((url.hostname, port), 5).close()
+        return ""
+    asked = http.client.HTTPConnection(url.hostname, port, timeout=5)
+    asked.request("GET", url.path or "/")
+    found = asked.getresponse()
+    return "" if found.getheader("X-JupyterHub-Version") else "what answers there is no JupyterHub"
+for pause in (0.5, 1, 0):
+    try:
+        said = look()
+    except Exception as error:
+        said = str(error) or type(error).__name__
+    if not said:
+        break
+    time.sleep(pause)
+print(said or "reached")
+'
+python3 -c "$look" "$url" </dev/null || echo unknown
+"""
+
 # The tree is what carries the mark, what is below that, and the server's session.
 _TREE = """\
 tree_of() {
@@ -213,6 +241,22 @@ mkdir -p -- "$base" && mkdir -- "$place" && : >"$place/{LOG}" || exit 1
         except ValueError:
             msg = f"{self._connection.machine} names no free port: {_short(answer)}"
             raise SSHError(msg) from None
+
+    async def why_unreachable(self, url: str, path: str) -> str | None:
+        """Why the machine does not reach the hub there; empty if it does.
+
+        Args:
+            url: of the hub's API, as the server will be told.
+            path: directories to look for a Python in, before the account's own.
+
+        Returns:
+            None where the machine has no Python 3 to ask with.
+        """
+        script = f"{self._start_of_script()}{_path(path)}url={quote(url)}\n{_REACH}"
+        said = (await self._run(script)).output.strip()
+        if said == "unknown":
+            return None
+        return "" if said == "reached" else said
 
     async def launch(
         self, command: Sequence[str], environment: Mapping[str, str], path: str

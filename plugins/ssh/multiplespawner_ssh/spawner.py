@@ -285,6 +285,7 @@ class SSHSpawner(Spawner):
         assert self._machine is not None  # noqa: S101 - just chosen
         self.port = await server.free_port(self.remote_port_command)
         env = {name: str(value) for name, value in self.get_env().items() if value is not None}
+        await self._require_hub(server, env["JUPYTERHUB_API_URL"])
         command = [*self.cmd, *self.get_args()]
         # Not given up halfway: what was started is to be known, so that it can be ended.
         launch = server.launch(command, env, self.path)
@@ -319,6 +320,19 @@ class SSHSpawner(Spawner):
         paths = await self._remote().furnish(contents)
         self._furnished = True
         return paths
+
+    async def _require_hub(self, server: Server, url: str) -> None:
+        """A server that cannot reach the hub ends within a minute, and its log says little."""
+        why = await server.why_unreachable(url, self.path)
+        if why is None:
+            self.log.info("%s has no Python: nobody knows if it reaches the hub", self._machine)
+        elif why:
+            msg = (
+                f"The machine {server.where} does not reach the hub at {url}: {why}. Your"
+                " administrator sets an address that machines reach, as `hub_connect_url` of the"
+                " template or with c.JupyterHub.hub_connect_url."
+            )
+            raise ServerNotStarted(msg)
 
     async def _await_listening(
         self, server: Server, env: Mapping[str, str], deadline: float

@@ -232,7 +232,7 @@ async def test_ports(server, sshd):
         await server.free_port("no-such-command")
 
 
-async def test_a_port_without_python(make_sshd, pool, tmp_path):
+async def test_a_machine_without_python(make_sshd, pool, tmp_path):
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("grep", "od", "setsid", "mkdir", "rm", "sleep", "sh"):
@@ -240,6 +240,10 @@ async def test_a_port_without_python(make_sshd, pool, tmp_path):
     sshd = make_sshd("bare", env=f"PATH={programs}")
     server = Server(pool.to(sshd.machine()), ".x", Server.new_name())
     assert 61000 <= await server.free_port("") < 65536
+    assert await server.why_unreachable("http://127.0.0.1:1/hub/api", "") is None
+    path = str(Path(sys.executable).parent)
+    said = await server.why_unreachable("http://127.0.0.1:1/hub/api", path)
+    assert "Connection refused" in said
 
 
 # --- ending ---

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import http.server
 import json
 import os
 import signal
 import ssl
 import stat
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,14 +33,39 @@ STUB = Path(__file__).parents[3] / "tests/hub/harness/light_singleuser.py"
 TOKEN = "0123456789abcdef"
 
 
+class HubApi(http.server.BaseHTTPRequestHandler):
+    """What machines see of a hub."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        if self.server.is_hub:
+            self.send_header("X-JupyterHub-Version", "6.1.1")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
-def make_spawner(pool):
+def hub_api():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HubApi) as server:
+        server.asked, server.is_hub = [], True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def make_spawner(pool, hub_api):
     def make(sshd, name="ada", **traits):
         given = {
             "user": SimpleNamespace(
                 name=name, escaped_name="ada", url="/user/ada/", settings={}, id=1
             ),
-            "hub": Hub(),
+            "hub": Hub(ip="127.0.0.1", port=hub_api.server_port, base_url="/hub/"),
             "api_token": TOKEN,
             "remote_hosts": ["127.0.0.1"],
             "remote_port": sshd.port,
@@ -125,7 +152,7 @@ def test_any_user_name_makes_an_account_and_a_path_that_stay_where_they_are(name
         assert spawner._expanded("/keys/{username}/id") == f"/keys/{name}/id"
 
 
-async def test_the_traits_of_the_reference(make_spawner, sshd, tmp_path, monkeypatch):
+async def test_the_traits_of_the_reference(make_spawner, sshd, hub_api, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (sshd.home / "get_port.py").write_text(
         "import socket\ns = socket.socket()\ns.bind(('', 0))\nprint(s.getsockname()[1])\n"
@@ -142,14 +169,14 @@ async def test_the_traits_of_the_reference(make_spawner, sshd, tmp_path, monkeyp
         remote_port=str(sshd.port),
         ssh_keyfile="~/keys/{username}/id_rsa",
         remote_port_command=f"{sys.executable} \\\n      $HOME/get_port.py",
-        hub_api_url="http://hub.example:8081/hub/api",
+        hub_api_url=f"http://localhost:{hub_api.server_port}/hub/api",
         path="~/bin",
         host_keys=[],
     )
     env = await fetch(url_of(await spawner.start()))
     assert env["PATH"].startswith(f"{sshd.home}/bin:")
-    assert env["JUPYTERHUB_API_URL"] == "http://hub.example:8081/hub/api"
-    assert env["JUPYTERHUB_ACTIVITY_URL"] == "http://hub.example:8081/hub/api/users/ada/activity"
+    assert env["JUPYTERHUB_API_URL"] == spawner.hub_api_url
+    assert env["JUPYTERHUB_ACTIVITY_URL"] == f"{spawner.hub_api_url}/users/ada/activity"
     await spawner.stop()
 
 
@@ -195,6 +222,28 @@ async def test_a_wrong_host_key_stops_the_start(make_sshd, make_spawner):
 
 
 # --- starts that fail ---
+
+
+async def test_a_hub_that_the_machine_does_not_reach_is_told(sshd, make_spawner, hub_api):
+    spawner = make_spawner(sshd)
+    await spawner.start()
+    assert hub_api.asked == ["/hub/api"]
+    await spawner.stop()
+    hub_api.is_hub = False
+    for api, why in (
+        ("", "what answers there is no JupyterHub"),
+        ('http://127.0.0.1:1/it\'s$(id)"hub"/api', "Connection refused"),
+        ("https://127.0.0.1:1/hub/api", "Connection refused"),
+        ("http://no.such.invalid/hub/api", "not known"),
+    ):
+        spawner = make_spawner(sshd, hub_api_url=api)
+        with pytest.raises(ServerNotStarted) as caught:
+            await spawner.start()
+        said = str(caught.value)
+        assert f"does not reach the hub at {api or spawner.hub.api_url}: " in said
+        assert why in said
+        assert "hub_connect_url" in said
+        assert servers(sshd) == marked(sshd.home) == []
 
 
 async def test_the_end_of_its_log_is_told(sshd, make_spawner):
