@@ -201,6 +201,20 @@ class TestErrors:
         assert 0.5 < time.monotonic() - began < 20
         assert server.fired()["down"] == 1
 
+    async def test_nobody_listens_in_one_scope(self, server, client_of):
+        provider = client_of(server)
+        handle = await provider.create(one(), KEYS)
+        server.add_fault(Fault.outage(1.0, "north"))
+        with pytest.raises(Transient):
+            await provider.describe(handle)
+        with pytest.raises(OutcomeUnknown):
+            await provider.create(one("b"), KEYS)
+        assert len(server.records()) == 1
+        assert await provider.list_owned("here", Scope("small", "south")) == []
+        assert server.fired()["down"] >= 2
+        await asyncio.sleep(1.1)
+        await provider.describe(handle)
+
     async def test_a_text_that_is_no_answer(self, server, client_of):
         async def nonsense(reader, writer):
             await reader.readuntil(b"\r\n\r\n")

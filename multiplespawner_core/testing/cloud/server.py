@@ -102,6 +102,9 @@ class Api(Handler):
             self.answer({"code": refusal.code, "message": refusal.message}, refusal.status)
             return
         call = Call(method, scope, self.argument())
+        if self._is_down(call):
+            self._reset()
+            return
         await asyncio.sleep(self.place.cloud.hold(call))
         answer = self.place.cloud.handle(call)
         self.place.settle()
@@ -112,6 +115,11 @@ class Api(Handler):
         if answer.retry_after is not None:
             self.set_header("Retry-After", str(answer.retry_after))
         self.answer(answer.body, answer.status)
+
+    def _is_down(self, call: Call) -> bool:
+        """All scopes have one address, which is closed only while all of them are down."""
+        cloud = self.place.cloud
+        return cloud.faults.down_until(cloud.now) is None and cloud.is_down(call)
 
     def _reset(self) -> None:
         """Leave the client without an answer, and without the end of a connection in order."""
