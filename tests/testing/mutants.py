@@ -31,7 +31,8 @@ class Mutant:
 
 
 ENDING = ("what_is_stopped_is_seen_and_deleted", "what_is_gone_is_not_started")
-STOPPING = ("stop_and_start_keep_it", *ENDING)
+SWITCHING = ("stop_and_start_keep_it", "stop_and_start_can_be_cancelled")
+STOPPING = (*SWITCHING, *ENDING)
 """The checks of stop and start, and those of them that delete in the end."""
 
 MUTANTS: list[Mutant] = []
@@ -204,7 +205,7 @@ class OverlooksWhatIsEnding(Rack):
         return super()._is_of(machine, intent) and machine.deleted is None
 
 
-@fails("describe_until_ready", "stop_and_start_keep_it", says="has no endpoint")
+@fails("describe_until_ready", *SWITCHING, says="has no endpoint")
 class IsReadyNowhere(Rack):
     async def describe(self, handle):
         return replace(await super().describe(handle), endpoint=None)
@@ -448,7 +449,7 @@ class StartsFromTheImage(Rack):
         self.world.machines[handle.id].files = ""
 
 
-@fails("stop_and_start_keep_it", says="NotFound was raised: It does not run.")
+@fails(*SWITCHING, says="NotFound was raised: It does not run.")
 class ComplainsOfWhatIsStopped(Rack):
     async def stop(self, handle):
         if (await self._there(handle)).stopped is not None:
@@ -456,18 +457,14 @@ class ComplainsOfWhatIsStopped(Rack):
         await super().stop(handle)
 
 
-@fails(
-    "stop_and_start_keep_it",
-    "what_is_stopped_is_seen_and_deleted",
-    says="does not become stopped",
-)
+@fails(*SWITCHING, "what_is_stopped_is_seen_and_deleted", says="does not become stopped")
 class AcceptsAndDoesNothing(Rack):
     async def stop(self, handle):
         await self._there(handle)
 
 
 @fails(
-    "stop_and_start_keep_it",
+    *SWITCHING,
     "what_is_stopped_is_seen_and_deleted",
     says="it says that it is stopped, and the child runs",
 )
@@ -490,6 +487,48 @@ class StartsWhatIsGone(Rack):
     async def start(self, handle):
         with contextlib.suppress(NotFound):
             await super().start(handle)
+
+
+@fails("stop_and_start_can_be_cancelled", says="start, cancelled at its wait number 1")
+class SwallowsInStart(Rack):
+    async def start(self, handle):
+        try:
+            await super().start(handle)
+        except asyncio.CancelledError:
+            await super().start(handle)
+
+
+@fails("stop_and_start_can_be_cancelled", says="does not become ready")
+class StartsInTwoSteps(Rack):
+    """What was only begun looks as if it had been done."""
+
+    async def start(self, handle):
+        machine = await self._there(handle)
+        if machine.stopped is not None:
+            machine.stopped, machine.made = None, float("inf")
+            await asyncio.sleep(0)
+            machine.made = self.world.now
+
+
+@fails("unreachable_proves_nothing", says="stop answered None")
+class StopsIntoTheVoid(Rack):
+    async def stop(self, handle):
+        self._require(handle.scope)
+        with contextlib.suppress(Transient):
+            await super().stop(handle)
+
+
+@fails("refused_credentials_prove_nothing", says="start answered None")
+class TakesRefusalForStarted(Rack):
+    async def start(self, handle):
+        with contextlib.suppress(Unauthorized):
+            await super().start(handle)
+
+
+@fails("a_foreign_scope_proves_nothing", says="stop answered None")
+class StopsHereWhatIsElsewhere(Rack):
+    async def stop(self, handle):
+        await super().stop(replace(handle, scope=Scope("", "rack")))
 
 
 # --- children ---
@@ -623,6 +662,22 @@ class SleepsBehind(Rack):
     async def delete(self, handle):
         asyncio.get_running_loop().call_soon(nap, self)
         await super().delete(handle)
+
+
+@fails("the_loop_is_never_blocked", says="stop held up the loop")
+class SleepsInStop(Rack):
+    async def stop(self, handle):
+        nap(self)
+        await super().stop(handle)
+
+
+@fails("no_secret_is_shown", says="Unauthorized of start while unauthorized shows a secret")
+class NamesItsTokenInStart(Rack):
+    async def start(self, handle):
+        try:
+            await super().start(handle)
+        except Unauthorized as error:
+            raise Unauthorized(f"{self.api_token} was refused") from error
 
 
 @fails("no_secret_is_shown", says="the log shows a secret")

@@ -167,10 +167,10 @@ def suite(pytester, monkeypatch):
 def test_what_is_left_out_is_told(suite, pytester):
     report = ("-p", "multiplespawner_core.testing", "--conformance-report", "report.json")
     done = suite(SUITE.format(plugin=PLUGIN), *report)
-    done.assert_outcomes(passed=34)
+    done.assert_outcomes(passed=35)
     lines = done.stdout.str()
     assert "conformance of test_suite.py::TestPlace" in lines
-    assert "7 left out, 34 passed" in lines
+    assert "7 left out, 35 passed" in lines
     done.stdout.fnmatch_lines(
         [
             "left out: what an API that cannot be reached does: no unreachable() is given",
@@ -198,14 +198,14 @@ def test_what_is_left_out_is_told(suite, pytester):
 
 def test_without_the_plugin_what_is_left_out_is_skipped(suite):
     done = suite(SUITE.format(plugin=""), "-rs")
-    done.assert_outcomes(passed=34, skipped=7)
+    done.assert_outcomes(passed=35, skipped=7)
     assert "no unreachable() is given" in done.stdout.str()
 
 
 def test_a_breach_names_rule_and_place(suite):
     text = SUITE.format(plugin=PLUGIN).replace("= Place", "= NamesNoAddress")
     done = suite(f"from testing.mutants import NamesNoAddress\n{text}")
-    done.assert_outcomes(passed=33, failed=1)
+    done.assert_outcomes(passed=34, failed=1)
     lines = done.stdout.str()
     assert "ContractBroken: Handle: it has no endpoint" in lines
     assert "The rule: It carries the scope of its intent and survives being stored" in lines

@@ -32,16 +32,16 @@ class Cancelling(Subject):
     async def test_create_can_be_cancelled(self, bench: Bench) -> None:
         provider = await bench.provider()
         intent = await bench.wanted(provider)
-        waits = await _waits(bench, partial(provider.create, intent, bench.keys))
+        waits = await waits_of(bench, partial(provider.create, intent, bench.keys))
         await bench.release(provider, intent)
         before = await inventory(self, bench, provider)
         intents = []
-        for number, when in _points(waits):
+        for number, when in points(waits):
             for again in (False, True):
                 intent = await bench.wanted(provider)
                 intents.append(intent)
                 work = partial(provider.create, intent, bench.keys)
-                if not await _cancel(bench, "create", work, number, when):
+                if not await cancel(bench, "create", work, number, when):
                     continue
                 if again and _repeatable(bench, provider):
                     handle = await bench.create(provider, intent)
@@ -64,11 +64,11 @@ class Cancelling(Subject):
         provider = await bench.provider()
         before = await inventory(self, bench, provider)
         _, handle = await bench.run(provider)
-        waits = await _waits(bench, partial(provider.delete, handle))
+        waits = await waits_of(bench, partial(provider.delete, handle))
         await bench.until_gone(provider, handle)
-        for number, when in _points(waits):
+        for number, when in points(waits):
             intent, handle = await bench.run(provider)
-            await _cancel(bench, "delete", partial(provider.delete, handle), number, when)
+            await cancel(bench, "delete", partial(provider.delete, handle), number, when)
             await bench.end(provider, handle)
             await require_nothing(bench, provider, intent)
             runs = await bench.child_runs(intent)
@@ -91,7 +91,7 @@ class Cancelling(Subject):
         bench.adopt(intent, child)
         await bench.end(provider, handle)
         made = [(intent, handle)]
-        for number, when in _points(waits):
+        for number, when in points(waits):
             intent, handle = await bench.make(provider)
             made.append((intent, handle))
             start = settle(self.start_child(provider, intent, handle))
@@ -123,9 +123,9 @@ class Cancelling(Subject):
             "extend": partial(provider.extend, handle, later),
         }
         for name, work in methods.items():
-            waits = await _waits(bench, work)
-            for number, when in _points(waits):
-                await _cancel(bench, name, work, number, when)
+            waits = await waits_of(bench, work)
+            for number, when in points(waits):
+                await cancel(bench, name, work, number, when)
                 await bench.call(work)
         await _require_alive(bench, provider, intent)
 
@@ -138,7 +138,9 @@ async def _require_alive(bench: Bench, provider: Provider, intent: Intent) -> No
     bench.require(alive, f"after calls were cancelled, it is {state.value}")
 
 
-async def _waits(bench: Bench, work: Work) -> int:
+async def waits_of(bench: Bench, work: Work) -> int:
+    """How often it waits if nobody disturbs it."""
+
     async def counted() -> int:
         waits, _ = await count(work())
         return waits
@@ -146,7 +148,7 @@ async def _waits(bench: Bench, work: Work) -> int:
     return await bench.call(counted)
 
 
-async def _cancel(bench: Bench, name: str, work: Work, number: int, when: When) -> bool:
+async def cancel(bench: Bench, name: str, work: Work, number: int, when: When) -> bool:
     """Whether it was cancelled, rather than done before."""
     told = await cancel_at(work(), number, when, bench.case.patience)
     bench.require(told.ended, f"{name}, {_at(number, when)}, did not end")
@@ -160,7 +162,8 @@ def _at(number: int, when: When) -> str:
     return f"cancelled at its wait number {number}, {when.value}"
 
 
-def _points(waits: int) -> Iterator[tuple[int, When]]:
+def points(waits: int) -> Iterator[tuple[int, When]]:
+    """Where to cancel what waits so often."""
     step = max(1, -(-waits // _MOST))
     for number in range(1, waits + 1, step):
         for when in When:
@@ -172,4 +175,4 @@ def _repeatable(bench: Bench, provider: Provider) -> bool:
     return idempotent is not IdempotentCreate.NONE
 
 
-__all__ = ("Cancelling",)
+__all__ = ("Cancelling", "cancel", "points", "waits_of")

@@ -117,6 +117,7 @@ class Looking(Subject):
         calls = _looks(provider, replace(intent, offer=replace(intent.offer, scope=foreign)))
         elsewhere = replace(handle, scope=foreign)
         calls += [("describe", partial(provider.describe, elsewhere))]
+        calls += _switches(bench, provider, elsewhere)
         await require_refused(bench, calls, ProviderError, f"it was asked in {foreign.key!r}")
 
     @check(
@@ -223,7 +224,15 @@ def _calls(bench: Bench, provider: Provider, intent: Intent, handle: Handle) -> 
         ("describe", partial(provider.describe, handle)),
         ("delete", partial(provider.delete, handle)),
         ("create", partial(provider.create, unknown, bench.keys)),
+        *_switches(bench, provider, handle),
     ]
+
+
+def _switches(bench: Bench, provider: Provider, handle: Handle) -> list[Call]:
+    """Stop and start, where they are declared."""
+    if not bench.capabilities(provider).stop_start:
+        return []
+    return [("stop", partial(provider.stop, handle)), ("start", partial(provider.start, handle))]
 
 
 __all__ = ("Looking",)

@@ -124,6 +124,8 @@ def _methods(
 ) -> dict[str, Callable[[], Coroutine[Any, Any, Any]]]:
     scope = handle.scope
     there = replace(intent, offer=replace(intent.offer, scope=scope))
+    # Started first, which what runs already takes for done.
+    switches = ("start", "stop") if bench.capabilities(provider).stop_start else ()
     return {
         "create": partial(provider.create, there, bench.keys),
         "scopes": provider.scopes,
@@ -131,6 +133,7 @@ def _methods(
         "find": partial(provider.find, intent, scope),
         "describe": partial(provider.describe, handle),
         "list_owned": partial(provider.list_owned, provider.installation_id, scope),
+        **{name: partial(getattr(provider, name), handle) for name in switches},
         "delete": partial(provider.delete, handle),
     }
 

@@ -14,6 +14,7 @@ from multiplespawner_core.contracts import (
     ResourceState,
 )
 from multiplespawner_core.testing.conformance.bench import Bench
+from multiplespawner_core.testing.conformance.checks.cancelling import cancel, points, waits_of
 from multiplespawner_core.testing.conformance.checks.deleting import inventory, require_nothing
 from multiplespawner_core.testing.conformance.rules import LeftOut, check
 from multiplespawner_core.testing.conformance.subject import Subject
@@ -32,13 +33,10 @@ class Stopping(Subject):
         before = await inventory(self, bench, provider)
         for _ in range(2):
             await _stop(bench, provider, intent, handle)
-        for _ in range(2):
-            await bench.call(provider.start, handle)
-        if not bench.by_child(provider):
-            seen = await _until(bench, provider, handle, ResourceState.READY)
-            bench.require(seen.endpoint, f"started again it has no endpoint: {seen}")
-            # What runs already is a success as well.
-            await bench.call(provider.start, handle)
+        await bench.call(provider.start, handle)
+        await _start(bench, provider, handle)
+        # What runs already is a success as well.
+        await bench.call(provider.start, handle)
         found = [one.id for one in await bench.found(provider, intent)]
         bench.require(found == [handle.id], f"{handle.id} was started again, and {found} is found")
         after = await inventory(self, bench, provider)
@@ -79,6 +77,30 @@ class Stopping(Subject):
             raise bench.broken(f"{name} claims to have been done with what is gone")
         await require_nothing(bench, provider, intent)
 
+    @check(
+        "Provider.stop",
+        "It and start may be cancelled at any await: called again, each does what it says, with the"
+        " same resource.",
+    )
+    async def test_stop_and_start_can_be_cancelled(self, bench: Bench) -> None:
+        provider = await _provider(bench)
+        intent, handle = await _running(bench, provider)
+        before = await inventory(self, bench, provider)
+        stop, start = partial(provider.stop, handle), partial(provider.start, handle)
+        waits = await waits_of(bench, stop)
+        await _stop(bench, provider, intent, handle)
+        waits = max(waits, await waits_of(bench, start))
+        await _start(bench, provider, handle)
+        for number, when in points(waits):
+            await cancel(bench, "stop", stop, number, when)
+            await _stop(bench, provider, intent, handle)
+            await cancel(bench, "start", start, number, when)
+            await _start(bench, provider, handle)
+        found = [one.id for one in await bench.found(provider, intent)]
+        bench.require(found == [handle.id], f"of {handle.id} there is {found}")
+        after = await inventory(self, bench, provider)
+        bench.require(after == before, f"there was {sorted(before)}, and now is {sorted(after)}")
+
     async def _files(self, bench: Bench, provider: Provider, handle: Handle) -> Any:
         try:
             return await self.files(provider, handle)
@@ -105,6 +127,13 @@ async def _stop(bench: Bench, provider: Provider, intent: Intent, handle: Handle
     await _until(bench, provider, handle, ResourceState.STOPPED)
     runs = await bench.child_runs(intent)
     bench.require(not runs, "it says that it is stopped, and the child runs")
+
+
+async def _start(bench: Bench, provider: Provider, handle: Handle) -> None:
+    await bench.call(provider.start, handle)
+    if not bench.by_child(provider):
+        seen = await _until(bench, provider, handle, ResourceState.READY)
+        bench.require(seen.endpoint, f"started again it has no endpoint: {seen}")
 
 
 async def _until(
