@@ -24,7 +24,7 @@ from multiplespawner_core.contracts import ConfigurationError, Owner
 from multiplespawner_core.spawner.multiple import MultipleSpawner, intent_of
 from multiplespawner_core.spawner.runtime import Runtime
 from multiplespawner_core.spawner.settings import unknown
-from multiplespawner_core.web import choices, handlers, inventory, static
+from multiplespawner_core.web import choices, handlers, inventory, kept, static
 from multiplespawner_core.web.home import Home
 
 _MARK = "_multiplespawner_attached"
@@ -96,6 +96,7 @@ def _answer(app: Any, runtime: Runtime) -> None:
     home.install(app.tornado_settings)
     answers = [
         *handlers.handlers(runtime, home),
+        *kept.handlers(runtime, home),
         *choices.handlers(runtime),
         *inventory.handlers(runtime),
         *static.handlers(),

@@ -58,7 +58,7 @@ class NotExtended(Failure):
 
 
 class Refused(Failure):
-    """What an administrator asked for is not done."""
+    """What was asked for is not done."""
 
     def __init__(self, message: str, status: int = 409) -> None:
         super().__init__(message, "refused", status)

@@ -301,6 +301,14 @@ class Manager:
                 record.id, record.owner, exc_info=error,
             )  # fmt: skip
 
+    def kept(self, user: str) -> list[Resource]:
+        """What of a user's is stopped, or just being stopped, with files that wait for a start."""
+        return [
+            resource
+            for resource in self._resources.values()
+            if resource.owner.user == user and (resource.kept or _is_stopping(resource))
+        ]
+
     def stranded(self, user: str) -> list[Resource]:
         """What of a user's was stopped and cannot be given back: a plugin is missing."""
         return [
@@ -681,11 +689,16 @@ async def _nothing_kept(_: Record) -> None:
     return None
 
 
+def _is_stopping(resource: Resource) -> bool:
+    record = resource.record
+    return record is not None and record.phase is Phase.STOPPING and not resource.for_good
+
+
 def _other_choice(record: Record) -> str:
     where = f"{record.deployment} from {record.provider} ({record.template})"
     return (
         f"The files of this server are kept on {where}, which is stopped. Start the same again, of"
-        " the same size, or delete the server to give them up. An administrator can release"
+        " the same size, or give them up on the hub's home page. An administrator can release"
         f" {record.id}."
     )
 

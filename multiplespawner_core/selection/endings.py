@@ -32,4 +32,9 @@ def on_end(storage: Storage, resource_type: str, *, stops: bool = False) -> str:
     return _KEPT if storage is Storage.KEEP else _DELETED[resource_type]
 
 
-__all__ = ("on_end",)
+def on_deletion(resource_type: str) -> str:
+    """The same of what was kept, to stand where they give it up."""
+    return f"The {_THINGS[resource_type]} is deleted with every file on it, for good."
+
+
+__all__ = ("on_deletion", "on_end")

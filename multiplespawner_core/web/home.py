@@ -17,6 +17,7 @@ import jinja2
 from jupyterhub.utils import url_escape_path
 
 from multiplespawner_core.resources.resource import Resource
+from multiplespawner_core.selection.endings import on_deletion
 from multiplespawner_core.spawner.multiple import MultipleSpawner
 from multiplespawner_core.spawner.runtime import Runtime
 from multiplespawner_core.web.lifetime import Lifetime, lifetime_of
@@ -74,12 +75,30 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What the page shows of what is kept for a server.
+
+    Args:
+        label: how the page calls the server.
+        path: where its button leads, below the hub's prefix.
+        what: it is.
+        on_deletion: what its deletion means for its files.
+    """
+
+    label: str
+    path: str
+    what: str
+    on_deletion: str
+
+
+@dataclass(frozen=True)
 class Ends:
     """Our part of the page."""
 
     anchor: str = ANCHOR
     outcome: Outcome | None = None
     servers: Sequence[Server] = ()
+    kept: Sequence[Kept] = ()
     stranded: Sequence[str] = ()
 
 
@@ -119,7 +138,12 @@ class Home:
             if outcome is not None and time.monotonic() - outcome.at > _NEWS:
                 outcome = None
             stranded = [_stranded(one) for one in self._runtime.manager.stranded(user.name)]
-            return Ends(outcome=outcome, servers=list(self._servers(user)), stranded=stranded)
+            return Ends(
+                outcome=outcome,
+                servers=list(self._servers(user)),
+                kept=list(self._kept(user)),
+                stranded=stranded,
+            )
         except Exception:  # noqa: BLE001 - as promised
             _log.exception("the home page cannot show when servers end")
             return Ends()
@@ -129,16 +153,27 @@ class Home:
             resource = spawner.resource if isinstance(spawner, MultipleSpawner) else None
             known = None if resource is None else lifetime_of(self._runtime, resource)
             if known is not None:
-                where = f"servers/{url_escape_path(name)}" if name else "server"
                 yield Server(
                     name=name,
                     label=label(name, spawner),
-                    path=f"multiplespawner/users/{user.escaped_name}/{where}/lifetime",
+                    path=f"{_path(user, name)}/lifetime",
                     ends_at=known.model()["ends_at"],
                     shown=_shown(known.ends_at),
                     left=_left(known.ends_at),
                     steps=_steps(known),
                     on_end=known.on_end,
+                )
+
+    def _kept(self, user: Any) -> Iterator[Kept]:
+        kept = self._runtime.manager.kept(user.name)
+        for resource in sorted(kept, key=lambda one: one.owner.server):
+            name, record = resource.owner.server, resource.record
+            if record is not None:
+                yield Kept(
+                    label=label(name, user.spawners.get(name)),
+                    path=f"{_path(user, name)}/kept",
+                    what=f"{record.deployment} from {record.provider} ({record.template})",
+                    on_deletion=on_deletion(record.specification.resource_type),
                 )
 
     def _stand_before(self, environment: jinja2.Environment) -> None:
@@ -166,6 +201,11 @@ class Home:
 def label(name: str, spawner: Any) -> str:
     """How JupyterHub's page calls a server; names for display came with JupyterHub 6."""
     return getattr(spawner, "display_name", "") or name or "My Server"
+
+
+def _path(user: Any, server: str) -> str:
+    where = f"servers/{url_escape_path(server)}" if server else "server"
+    return f"multiplespawner/users/{user.escaped_name}/{where}"
 
 
 def _stranded(resource: Resource) -> str:

@@ -145,3 +145,52 @@ def test_what_a_template_keeps_is_there_until_the_server_is_deleted(keeping, clo
     client.remove_server("ada", "lab")
     until("closed")
     assert cloud.meter().running == frozenset()
+
+
+KEPT = "/multiplespawner/users/ada/server/kept"
+
+
+def test_a_user_gives_up_what_is_kept_for_the_default_server(keeping, cloud):
+    client, choice = keeping.client, {"deployment": "vm"}
+    ada, bob = keeping.session("ada"), keeping.session("bob")
+
+    def until(*expected):
+        wait_for(lambda: phases(keeping) == [*expected], f"the rows are {expected}", timeout=60)
+
+    def kept(session):
+        part = session.get("/hub/home").text.partition('id="multiplespawner-ends-kept"')[2]
+        return part.partition("</section>")[0]
+
+    client.start("ada", choice)
+    assert kept(ada) == ""
+    assert client.request("DELETE", KEPT).status_code == httpx.codes.CONFLICT
+    assert client.is_running("ada")
+    client.stop("ada")
+    until("kept")
+    keeping.kill()
+    keeping.start()
+    ada, bob = keeping.session("ada"), keeping.session("bob")
+    page = kept(ada)
+    assert "<strong>My Server</strong>: vm from " in page
+    assert "The machine is deleted with every file on it, for good." in page
+    assert f'action="/hub{KEPT}"' in page
+    assert kept(bob) == ""
+    assert client.request("GET", KEPT).json()["deployment"] == "vm"
+    # Neither anybody else's, nor without the token of a form of the hub's own.
+    assert bob.post(f"/hub{KEPT}").status_code == httpx.codes.NOT_FOUND
+    assert ada.http.post(f"/hub{KEPT}").status_code == httpx.codes.FORBIDDEN
+    until("kept")
+    done = ada.post(f"/hub{KEPT}")
+    assert (done.url.path, done.url.fragment) == ("/hub/home", "multiplespawner-ends")
+    assert "What was kept for My Server is being deleted." in done.text
+    until("closed")
+    assert cloud.meter().running == frozenset()
+    assert kept(ada) == ""
+    assert "Nothing is kept for this server." in ada.post(f"/hub{KEPT}").text
+    client.start("ada", choice)
+    client.stop("ada")
+    until("closed", "kept")
+    assert client.request("DELETE", KEPT).status_code == httpx.codes.NO_CONTENT
+    until("closed", "closed")
+    assert client.request("DELETE", KEPT).status_code == httpx.codes.NOT_FOUND
+    assert client.request("GET", KEPT.replace("ada", "nobody")).status_code == httpx.codes.NOT_FOUND

@@ -9,16 +9,24 @@ import pytest
 from fakes import FakeChild
 from resources.parts import ADA, closed
 
-from multiplespawner_core.contracts import Capacity, OutcomeUnknown, ResourceState, Transient
-from multiplespawner_core.resources.failures import StartCancelled, StartFailed
+from multiplespawner_core.contracts import (
+    Capacity,
+    OutcomeUnknown,
+    Owner,
+    ResourceState,
+    Transient,
+)
+from multiplespawner_core.resources.failures import Refused, StartCancelled, StartFailed
 from multiplespawner_core.resources.inventory import Inventory
 from multiplespawner_core.resources.pipeline import Resumer
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.resources.release import GONE
+from multiplespawner_core.web import kept as kept_module
+from multiplespawner_core.web.kept import give_up
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-SIZED = "of the same size, or delete the server"
+SIZED = "of the same size, or give them up on the hub's home page"
 
 
 @pytest.fixture
@@ -115,6 +123,72 @@ async def test_a_stop_that_fails_is_tried_until_it_is_shown(hub, error):
     assert thing.kept
     assert hub.provider.calls.count("stop") == 3
     assert thing.record.last_error == ""
+
+
+async def test_its_user_gives_up_what_is_kept(hub):
+    thing = await kept(hub)
+    assert hub.manager.kept("ada") == [thing]
+    assert hub.manager.kept("bob") == []
+    await give_up(hub.manager, ADA, "user ada")
+    assert hub.manager.kept("ada") == []
+    await closed(thing)
+    assert hub.cloud == {}
+    reason = "user ada gave up what was kept"
+    assert [(row.phase, row.reason) for row in await hub.rows()] == [(Phase.CLOSED, reason)]
+    with pytest.raises(Refused, match="Nothing is kept for this server") as caught:
+        await give_up(hub.manager, ADA, "user ada")
+    assert caught.value.status == 404
+
+
+async def test_what_is_in_use_or_somebody_else_s_is_not_given_up(hub):
+    resource = await running(hub)
+    with pytest.raises(Refused, match="stop it first") as caught:
+        await give_up(hub.manager, ADA, "user ada")
+    assert caught.value.status == 409
+    assert resource.poll() is None
+    await hub.manager.release(resource, "it was stopped")
+    await closed(resource)
+    with pytest.raises(Refused, match="Nothing is kept"):
+        await give_up(hub.manager, Owner("ada", "lab"), "user ada")
+    gate = hub.provider.gates["start"] = asyncio.Event()
+    again_running = hub.begin(resumer=again(hub), keeps=True)
+    while "start" not in hub.provider.calls:
+        await asyncio.sleep(0)
+    with pytest.raises(Refused, match="stop it first"):
+        await give_up(hub.manager, ADA, "user ada")
+    gate.set()
+    await asyncio.wait_for(asyncio.shield(again_running.url), 5)
+
+
+async def test_what_is_just_being_stopped_is_given_up(hub):
+    gate = hub.provider.gates["stop"] = asyncio.Event()
+    resource = await running(hub)
+    await hub.manager.release(resource, "it was stopped")
+    assert hub.manager.kept("ada") == [resource]
+    giving = asyncio.ensure_future(give_up(hub.manager, ADA, "user ada"))
+    await asyncio.sleep(0.05)
+    gate.set()
+    await asyncio.wait_for(giving, 5)
+    await closed(resource)
+    assert hub.cloud == {}
+
+
+async def test_what_cannot_be_recorded_yet_is_told(hub, monkeypatch):
+    monkeypatch.setattr(kept_module, "_COMMIT", 0.05)
+    thing = await kept(hub)
+    back, update = asyncio.Event(), hub.ledger.update
+
+    async def late(*arguments, **changes):
+        await back.wait()
+        await update(*arguments, **changes)
+
+    monkeypatch.setattr(hub.ledger, "update", late)
+    with pytest.raises(Refused, match="it is deleted as soon as it can") as caught:
+        await give_up(hub.manager, ADA, "user ada")
+    assert caught.value.status == 503
+    back.set()
+    await closed(thing)
+    assert hub.cloud == {}
 
 
 async def test_what_ran_nowhere_yet_is_not_kept(hub):

@@ -16,7 +16,8 @@ ADA = SimpleNamespace(name="ada", spawners={})
 STRANDED = {
     "eve": [SimpleNamespace(owner=Owner("eve")), SimpleNamespace(owner=Owner("eve", "lab"))]
 }
-RUNTIME = SimpleNamespace(manager=SimpleNamespace(stranded=lambda user: STRANDED.get(user, ())))
+MANAGER = SimpleNamespace(stranded=lambda user: STRANDED.get(user, ()), kept=lambda _: ())
+RUNTIME = SimpleNamespace(manager=MANAGER)
 
 
 def environment(*, templates=None, **options):
