@@ -138,6 +138,7 @@ unit: setup ## unit and property tests
 
 hub: setup $(NODE_PROXY) ## tests against real JupyterHubs
 	@scripts/system_packages.sh sshd
+	@scripts/system_packages.sh postgresql
 	$(STEP) "hub tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/hub.xml \
 		-m "hub and not browser and not packages" $(PYTEST_ARGS)
 
@@ -179,11 +180,13 @@ suites: setup ## all tests of ours, two suites at a time
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target BESIDE=1 \
 		hub hub5 unit browser $(ON_PYTHONS) packages
 
+# The oldest one is left to hub5 for what is slow: there it runs whole hubs.
 unit-on-%: .venv-py%/.stamp
 	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/python$*.xml \
-		-m "not hub and not browser and not packages and not chaos and not playbook" $(PYTEST_ARGS)
+		-m "not hub and not browser and not packages and not chaos and not playbook \
+		$(if $(filter $*,$(firstword $(PYTHONS))),and not slow)" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find
 	@echo unit hub hub5 jupyterhub-suite browser packages $(addprefix python,$(FOUND_PYTHONS))
