@@ -17,21 +17,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from multiplespawner_core.contracts import Owner
-from multiplespawner_core.resources.failures import NotExtended
+from multiplespawner_core.resources.failures import NotExtended, Refused
+from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.testing.cloud.faults import Fault, FaultKind
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
 from multiplespawner_core.testing.cloud.settings import Settings
+from multiplespawner_core.web.kept import give_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DATA = st.data()
 SECONDS = st.sampled_from([0.5, 5.0, 60.0, 700.0])
 LIFETIMES = st.sampled_from([None, 200.0, 900.0])
+TEMPLATES = st.sampled_from(["deletes", "keeps"])
 
 FAULTS = st.builds(
     Fault,
     kind=st.sampled_from(list(FaultKind)),
-    method=st.sampled_from(["*", "create", "terminate", "list", "get", "tag"]),
+    method=st.sampled_from(["*", "create", "terminate", "list", "get", "tag", "stop", "start"]),
     times=st.sampled_from([1, 3, None]),
     seconds=st.sampled_from([5.0, 60.0]),
     error=st.sampled_from(["capacity", "internal", "throttled", "unauthorized", "not_found"]),
@@ -47,13 +50,31 @@ MOMENT = 0.01
 
 
 @dataclass
+class Kept:
+    """What should be stopped, with a user's files.
+
+    Args:
+        intent: its row's.
+        machine: at the cloud.
+        lost: whether that ended by itself.
+    """
+
+    intent: str
+    machine: str
+    lost: bool = False
+
+
+@dataclass
 class Server:
     """What there should be.
 
     Args:
         began: when it was asked for.
         lifetime: seconds until it ends; None for no end.
+        template: ``keeps`` or ``deletes``.
+        kept: what it should be started on.
         intent: once it runs.
+        machine: likewise.
         end: once it runs; None for no end.
         troubled: whether it may fail to start.
         lost: when its machine ended by itself.
@@ -61,14 +82,19 @@ class Server:
 
     began: float
     lifetime: float | None
+    template: str
+    kept: Kept | None = None
     intent: str | None = None
+    machine: str | None = None
     end: float | None = None
     troubled: bool = False
     lost: float | None = None
 
 
 class ManagerMachine(RuleBasedStateMachine):
-    """The model says which servers run; manager, ledger, cloud and JupyterHub must agree."""
+    """The model says which servers run and what is kept; manager, ledger, cloud and JupyterHub
+    must agree.
+    """
 
     template = None
 
@@ -76,6 +102,7 @@ class ManagerMachine(RuleBasedStateMachine):
     def begin(self, seed):
         self.directory = Path(tempfile.mkdtemp())
         self.model = {}
+        self.kept = {}
         self.trouble_until = 0.0
         calm = Settings(lost_answers=0)
         schedule = Schedule(seed, ())
@@ -122,15 +149,34 @@ class ManagerMachine(RuleBasedStateMachine):
     def running(self):
         return [owner for owner, one in self.model.items() if one.intent and not one.lost]
 
+    def resting(self):
+        """Of whom something is kept, and no start is under way on it."""
+        return [owner for owner in self.kept if owner not in self.model]
+
+    def rows(self):
+        return {row.id: row for row in self.world.ledger.unfinished()}
+
     # -- what happens ---
 
     @precondition(free)
-    @rule(data=DATA, lifetime=LIFETIMES, patience=st.sampled_from([0.5, 20.0, 20.0]))
-    def start(self, data, lifetime, patience):
+    @rule(
+        data=DATA,
+        lifetime=LIFETIMES,
+        template=TEMPLATES,
+        patience=st.sampled_from([0.5, 20.0, 20.0]),
+    )
+    def start(self, data, lifetime, template, patience):
         owner = data.draw(st.sampled_from(self.free()))
-        troubled = self.now < self.trouble_until
-        self.model[owner] = Server(self.now, lifetime, troubled=troubled)
-        self.does("start", owner, (lifetime, "deletes"))
+        kept = self.kept.get(owner)
+        server = Server(self.now, lifetime, template, kept)
+        server.troubled = self.now < self.trouble_until
+        if kept is not None:
+            # Another choice is refused, and so is any while it is still being stopped.
+            row = self.rows().get(kept.intent)
+            stopped = row is not None and row.phase is Phase.KEPT
+            server.troubled |= kept.lost or template == "deletes" or not stopped
+        self.model[owner] = server
+        self.does("start", owner, (lifetime, template))
         self.run(asyncio.sleep(patience))
 
     @precondition(running)
@@ -139,8 +185,13 @@ class ManagerMachine(RuleBasedStateMachine):
         self.stopped(data.draw(st.sampled_from(self.running())))
 
     def stopped(self, owner):
-        del self.model[owner]
+        self.ended(owner)
         self.does("stop", owner)
+
+    def ended(self, owner):
+        server = self.model.pop(owner)
+        if server.template == "keeps" and not server.lost:
+            self.kept[owner] = Kept(server.intent, server.machine)
 
     @precondition(starting)
     @rule(data=DATA)
@@ -170,6 +221,37 @@ class ManagerMachine(RuleBasedStateMachine):
         owner = data.draw(st.sampled_from(self.running()))
         self.model[owner].lost = self.now
         self.does("vanish", owner)
+
+    @precondition(resting)
+    @rule(data=DATA)
+    def vanish_while_kept(self, data):
+        kept = self.kept[data.draw(st.sampled_from(self.resting()))]
+        kept.lost = True
+        self.world.given_up.add(kept.intent)
+        self.world.cloud.terminate(kept.machine)
+
+    @precondition(resting)
+    @rule(data=DATA)
+    def rouse(self, data):
+        self.does("rouse", data.draw(st.sampled_from(self.resting())))
+
+    @precondition(resting)
+    @rule(data=DATA)
+    def give_up(self, data):
+        owner = data.draw(st.sampled_from(self.resting()))
+        kept = self.kept.pop(owner)
+        self.world.given_up.add(kept.intent)
+        try:
+            self.run(give_up(self.world.manager, owner, "its user"))
+        except Refused:
+            assert kept.lost or self.now < self.trouble_until
+
+    @rule(data=DATA)
+    def delete(self, data):
+        owner = data.draw(st.sampled_from([*map(Owner, USERS)]))
+        self.model.pop(owner, None)
+        self.kept.pop(owner, None)
+        self.does("delete", owner)
 
     @rule(fault=FAULTS)
     def fault(self, fault):
@@ -216,6 +298,7 @@ class ManagerMachine(RuleBasedStateMachine):
             if owner not in self.model:
                 assert owner not in self.world.jupyterhub
                 assert not any(one.running for one in self.world.manager.of(owner))
+                self.follow_kept(owner)
         assert self.world._broken is None, self.world._broken
         self.sound = True
 
@@ -225,7 +308,7 @@ class ManagerMachine(RuleBasedStateMachine):
             self.follow_start(owner, server)
         if server.intent and self.is_over(owner, server):
             self.moment()
-            del self.model[owner]
+            self.ended(owner)
         elif server.intent and not server.lost:
             resource = self.resource_of(owner)
             assert self.world.jupyterhub[owner] == server.intent
@@ -234,13 +317,24 @@ class ManagerMachine(RuleBasedStateMachine):
             assert resource.record.expires_at == server.end
             assert self.world.answers(resource.record.handle.id)
 
+    def follow_kept(self, owner):
+        kept = self.kept.get(owner)
+        if kept is not None and not kept.lost:
+            row = self.rows()[kept.intent]
+            assert row.phase is not Phase.RELEASING
+            assert row.handle.id == kept.machine
+
     def follow_start(self, owner, server):
         if owner in self.world.pending:
             assert self.now - server.began < LONGEST_START
         elif server.intent is None and owner in self.world.jupyterhub:
             server.intent = self.world.jupyterhub[owner]
             record = self.resource_of(owner).record
-            server.end = record.expires_at
+            server.end, server.machine = record.expires_at, record.handle.id
+            kept = self.kept.pop(owner, None)
+            if kept is not None and not kept.lost:
+                assert server.template == "keeps"
+                assert (server.intent, server.machine) == (kept.intent, kept.machine)
             if server.lifetime is not None:
                 assert server.began <= server.end - server.lifetime <= self.now
             else:
@@ -251,6 +345,15 @@ class ManagerMachine(RuleBasedStateMachine):
             del self.model[owner]
         else:
             del self.model[owner]
+            self.learn_what_is_kept(owner, server)
+
+    def learn_what_is_kept(self, owner, server):
+        """Of a server that nobody has seen run: it may have come to its end or have failed."""
+        for row in self.rows().values():
+            if row.owner == owner and row.phase in (Phase.STOPPING, Phase.KEPT):
+                assert server.kept or server.template == "keeps"
+                if server.kept is None or server.kept.lost:
+                    self.kept[owner] = Kept(row.id, row.handle.id)
 
     def is_over(self, owner, server):
         if server.lost:
@@ -277,6 +380,13 @@ class ManagerMachine(RuleBasedStateMachine):
         self.world.require_what_is_shown()
         for owner in list(self.model):
             self.stopped(owner)
+        self.run(asyncio.sleep(SETTLE))
+        self.agree()
+        self.world.require_what_is_shown()
+        waiting = {kept.intent for kept in self.kept.values() if not kept.lost}
+        assert set(self.rows()) == waiting
+        for owner in list(self.kept):
+            self.does("delete", owner)
         self.run(asyncio.sleep(SETTLE))
         assert self.world.ledger.unfinished() == []
         assert not [one for one in self.world.cloud.live() if one.tags.get(INTENT_TAG)]
