@@ -37,7 +37,7 @@ endif
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-py%/.stamp
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser \
+.PHONY: help setup demo test test-quick lint format types imports docs unit hub hub5 browser engine \
 	jupyterhub-suite test-matrix packages test-pythons suites list-reports chaos chaos-kills chaos-hubs bench constraints clean
 
 help:
@@ -110,7 +110,7 @@ test-quick: setup ## lint, types and unit tests: less than two minutes
 	$(STEP) "lint" $(BIN)/ruff check --quiet .
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q \
-		-m "not hub and not browser and not packages and not slow and not chaos and not playbook" \
+		-m "not hub and not browser and not packages and not engine and not slow and not chaos and not playbook" \
 		$(PYTEST_ARGS)
 
 lint: setup ## ruff: rules and format
@@ -134,7 +134,7 @@ unit: setup ## unit and property tests
 	@scripts/system_packages.sh sshd
 	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/unit.xml \
-		-m "not hub and not browser and not packages" $(PYTEST_ARGS)
+		-m "not hub and not browser and not packages and not engine" $(PYTEST_ARGS)
 
 hub: setup $(NODE_PROXY) ## tests against real JupyterHubs
 	@scripts/system_packages.sh sshd
@@ -160,6 +160,13 @@ browser: setup ## tests with a real browser
 	$(STEP) "browser tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/browser.xml \
 		-m browser $(PYTEST_ARGS)
 
+engine: setup ## tests with a real Docker engine, which is started where none runs
+	@scripts/system_packages.sh docker
+	@scripts/docker_engine.sh
+	$(STEP) "image of the small cloud's machines" $(BIN)/python -m multiplespawner_core.testing.machine_image
+	$(STEP) "engine tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/engine.xml \
+		-m engine $(PYTEST_ARGS)
+
 packages: setup ## wheels, installed into empty environments
 	$(STEP) "package tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/packages.xml \
 		-m packages $(PYTEST_ARGS)
@@ -172,24 +179,25 @@ test-pythons: setup ## unit tests on the oldest and the newest Python
 	@$(SAY_MISSING)
 	@$(MAKE) --no-print-directory --keep-going $(ON_PYTHONS)
 
+SUITES = hub hub5 unit browser $(ON_PYTHONS) engine packages
+
 # The longest first. What apt-get brings is brought before: only one of it can run.
 suites: setup ## all tests of ours, two suites at a time
 	@$(SAY_MISSING)
-	@for p in sshd postgresql chromium node; do scripts/system_packages.sh $$p || exit; done
-	@echo "==> two at a time, each is shown when it has ended: hub hub5 unit browser $(ON_PYTHONS) packages"
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target BESIDE=1 \
-		hub hub5 unit browser $(ON_PYTHONS) packages
+	@for p in sshd postgresql chromium node docker; do scripts/system_packages.sh $$p || exit; done
+	@echo "==> two at a time, each is shown when it has ended: $(SUITES)"
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target BESIDE=1 $(SUITES)
 
 # The oldest one is left to hub5 for what is slow: there it runs whole hubs.
 unit-on-%: .venv-py%/.stamp
 	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/python$*.xml \
-		-m "not hub and not browser and not packages and not chaos and not playbook \
+		-m "not hub and not browser and not packages and not engine and not chaos and not playbook \
 		$(if $(filter $*,$(firstword $(PYTHONS))),and not slow)" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find
-	@echo unit hub hub5 jupyterhub-suite browser packages $(addprefix python,$(FOUND_PYTHONS))
+	@echo unit hub hub5 jupyterhub-suite browser engine packages $(addprefix python,$(FOUND_PYTHONS))
 
 # --- the rest ---
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# system_packages.sh venv|chromium|node|sshd|postgresql: make sure that what pip cannot install is there.
+# system_packages.sh venv|chromium|node|sshd|postgresql|docker: make sure that what pip cannot install is there.
 # As root on Debian and its relatives it is installed; elsewhere a message says what is missing.
 set -euo pipefail
 
@@ -30,8 +30,14 @@ postgresql)
     if have initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then exit 0; fi
     packages="postgresql"
     ;;
+docker)
+    if PATH=$PATH:/usr/sbin have dockerd && have docker && PATH=$PATH:/usr/sbin have debootstrap; then exit 0; fi
+    packages="docker.io docker-cli debootstrap"
+    # Before Debian 13 the command line is part of docker.io.
+    if ! apt-cache show docker-cli >/dev/null 2>&1; then packages="docker.io debootstrap"; fi
+    ;;
 *)
-    echo "usage: system_packages.sh venv [PYTHON] | chromium | node | sshd | postgresql" >&2
+    echo "usage: system_packages.sh venv [PYTHON] | chromium | node | sshd | postgresql | docker" >&2
     exit 2
     ;;
 esac

@@ -33,7 +33,8 @@ class CloudProcess:
     Args:
         directory: for its state, its secret and its log.
         settings: its habits; lists lag and answers are lost unless these say otherwise.
-        machines: ``process`` for machines that are OpenSSH servers.
+        machines: ``process`` for machines that are OpenSSH servers, ``container`` for those that
+            are containers.
         seed: of every chance; None for another one each time.
     """
 
@@ -105,7 +106,7 @@ class CloudProcess:
     def __exit__(self, *_: object) -> None:
         if self._process is None:
             self.start()  # what was killed has left machines behind
-        self.stop()
+        self._end(None)
 
     def add_fault(self, fault: Fault) -> None:
         """Arm a fault; those of the whole cloud being down take effect within 0.1 seconds."""
@@ -146,11 +147,16 @@ class CloudProcess:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 - our own
             return json.load(response)
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals | None) -> None:
+        """By a signal, or, for good, as it is when the process that started it dies."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(number)
+        assert process.stdin is not None  # noqa: S101 - as it was started
+        if number is None:
+            process.stdin.close()
+        else:
+            process.send_signal(number)
         try:
             process.wait(_TIMEOUT)
         finally:

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
+from multiplespawner_core.testing.cloud.containers import Containers, EngineError
 from multiplespawner_core.testing.cloud.errors import ERRORS
 from multiplespawner_core.testing.cloud.faults import Fault, FaultKind
 from multiplespawner_core.testing.cloud.model import Call, Cloud
@@ -59,7 +61,7 @@ class Place:
     cloud: Cloud
     store: Store
     secret: str
-    machines: Machines | None = None
+    machines: Machines | Containers | None = None
 
     def settle(self) -> None:
         """Make machines and files what the rules say, before anybody hears of it."""
@@ -189,6 +191,7 @@ class Server:
         self._admin_port = known.get("admin_port", 0)
         self._api: HTTPServer | None = None
         self._closing = asyncio.Event()
+        self._forever = False
 
     async def run(self) -> None:
         """Serve until `close`; then the machines end."""
@@ -206,10 +209,11 @@ class Server:
             admin[0].stop()
             await self._shut()
             if self._place.machines is not None:
-                self._place.machines.end_all()
+                self._place.machines.end_all(forever=self._forever)
 
-    def close(self) -> None:
-        """End it."""
+    def close(self, *, forever: bool = False) -> None:
+        """End it; forever if nobody will start it again."""
+        self._forever = forever
         self._closing.set()
 
     def _address(self) -> dict[str, Any]:
@@ -270,7 +274,7 @@ async def serve(place: Place, port: int, *, while_stdin: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.close)
     if while_stdin:
-        loop.add_reader(sys.stdin.fileno(), server.close)
+        loop.add_reader(sys.stdin.fileno(), partial(server.close, forever=True))
     await server.run()
 
 
@@ -284,9 +288,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="of every chance")
     parser.add_argument(
         "--machines",
-        choices=("none", "process"),
+        choices=("none", "process", "container"),
         default="none",
-        help="process: each instance that runs is an OpenSSH server with a port of its own",
+        help="process: each instance that runs is an OpenSSH server with a port of its own;"
+        " container: one of a Docker engine, with systemd, sudo and cloud-init",
     )
     parser.add_argument(
         "--while-stdin",
@@ -307,13 +312,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rng=rng,
         records=store.load(),
     )
-    machines = None
-    if given.machines == "process":
+    machines = _machines(given.machines, store.directory / "machines")
+    if machines is not None:
         cloud.own_addresses = False
-        machines = Machines(store.directory / "machines")
         machines.take_up(cloud)
     place = Place(cloud, store, read_secret(given.secret_file), machines)
     asyncio.run(serve(place, given.port, while_stdin=given.while_stdin))
+
+
+def _machines(kind: str, directory: Path) -> Machines | Containers | None:
+    if kind == "none":
+        return None
+    try:
+        return Machines(directory) if kind == "process" else Containers(directory)
+    except (EngineError, FileNotFoundError) as error:
+        sys.exit(f"there can be no machines: {error}")
 
 
 __all__ = ("Place", "Server", "main", "read_secret", "serve")

@@ -104,10 +104,12 @@ class Machines:
                 _log.warning("%s ended by itself", name)
                 cloud.fail(name, "The machine ended by itself.")
 
-    def end_all(self) -> None:
-        """End all of them; they are started anew by the next process."""
+    def end_all(self, *, forever: bool = False) -> None:
+        """End all of them; unless it is forever, they are started anew by the next process."""
         for name in list(self._running):
             self._end(name)
+        if forever:
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _start(self, instance: Instance, cloud: Cloud) -> None:
         directory = self._place(instance.id)
@@ -158,18 +160,23 @@ class Machines:
         return self._directory / name
 
 
-def _furnish(directory: Path, user_data: dict[str, Any]) -> str:
-    """What is on the machine before it boots; gives its public host key."""
-    (directory / "home").mkdir(mode=0o700, parents=True, exist_ok=True)
+def host_key_of(directory: Path, user_data: dict[str, Any]) -> str:
+    """Put the machine's host key there, the given one or one that is made; gives the public one."""
     key = directory / "host_key"
     if not key.exists():
         if user_data.get("host_key"):
             write(key, user_data["host_key"])
         else:
             _keygen("-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key))
+    return " ".join(_keygen("-y", "-f", str(key)).split()[:2])
+
+
+def _furnish(directory: Path, user_data: dict[str, Any]) -> str:
+    """What is on the machine before it boots; gives its public host key."""
+    (directory / "home").mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = user_data.get("authorized_keys") or []
     write(directory / "authorized_keys", "".join(f"{one}\n" for one in keys))
-    return " ".join(_keygen("-y", "-f", str(key)).split()[:2])
+    return host_key_of(directory, user_data)
 
 
 def _keygen(*arguments: str) -> str:
@@ -195,4 +202,4 @@ def _free_port() -> int:
         return port
 
 
-__all__ = ("Machines",)
+__all__ = ("Machines", "host_key_of")
