@@ -110,6 +110,7 @@ WHOLE = Pace(
         "fault": 6,
         "vanish": 1,
         "delete": 1,
+        "give_up": 0.5,
         "wait": 6,
     },
     lifetimes=(None,),

@@ -38,7 +38,10 @@ def test_everything_was_tried(outcomes):
     killed, fired, numbers = (totals[name] for name in ("killed", "fired", "numbers"))
     assert killed.total() >= SCHEDULES
     assert numbers["started"] > 0
+    assert numbers["kept to the end"] > 0
     assert fired["lost"] > 0
     if SCHEDULES > SOME:
         assert {one.value for one in FaultKind} <= set(fired)
         assert numbers["started"] > 0.3 * numbers["asked"]
+        assert numbers["resumed"] > 0
+        assert numbers["give up: 204"] > 0

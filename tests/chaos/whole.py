@@ -30,6 +30,7 @@ from multiplespawner_core.resources.tables import intents
 from multiplespawner_core.testing import COMPONENT_CLASSES
 from multiplespawner_core.testing.cloud import Settings
 from multiplespawner_core.testing.cloud.meter import INTENT_TAG
+from multiplespawner_core.testing.cloud.records import State
 from multiplespawner_core.testing.cloud.translation import OWNER_TAG
 
 SETTINGS = Settings(
@@ -50,20 +51,14 @@ PATIENCE = 30.0
 """Seconds for which a user waits."""
 
 (PROVIDER,), (AUTHENTICATOR,), (SPAWNER,) = COMPONENT_CLASSES.values()
-FILES = {
-    "spawner_templates.json": [
-        {
-            "name": "Small cloud",
-            "resource_type": "virtual_machine",
-            "providers": [PROVIDER],
-            "spawner": {"class": SPAWNER},
-            "authenticator": {"class": AUTHENTICATOR},
-        }
-    ],
-    "spawner_deployment.json": {
-        "virtual_machine": [{"name": "vm", "provider": PROVIDER, "image": "debian"}]
-    },
+TEMPLATE = {
+    "name": "Small cloud",
+    "resource_type": "virtual_machine",
+    "providers": [PROVIDER],
+    "spawner": {"class": SPAWNER},
+    "authenticator": {"class": AUTHENTICATOR},
 }
+DEPLOYMENTS = {"virtual_machine": [{"name": "vm", "provider": PROVIDER, "image": "debian"}]}
 
 MORE_CONFIG = """
 c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0, "slow_stop_timeout": 0}}
@@ -82,11 +77,12 @@ class Place:
 
     Args:
         folder: must not exist.
-        seed: of the cloud.
+        seed: of the cloud; where it is odd, what users' servers run on is kept.
     """
 
     def __init__(self, folder, seed):
         folder.mkdir()
+        self.keeps = bool(seed % 2)
         self.cloud = Outside(folder, SETTINGS, machines="process", seed=seed)
         self.cloud.start()
         self.cloud.make_foreign()
@@ -97,7 +93,11 @@ class Place:
             secret_file=str(self.cloud.secret_file),
             list_grace=2 * SETTINGS.lag,
         )
-        files = {name: json.dumps(content) for name, content in FILES.items()}
+        template = {**TEMPLATE, "storage": "keep" if self.keeps else "ephemeral"}
+        files = {
+            "spawner_templates.json": json.dumps([template]),
+            "spawner_deployment.json": json.dumps(DEPLOYMENTS),
+        }
         self.hub = HubProcess(folder / "hub", CONFIG + config, files=files)
         self.hub.start(timeout=SETTLE)
         self._state = self.hub.folder / "state"
@@ -121,10 +121,17 @@ class Place:
             return [record_of(row) for row in rows]
 
     def started(self):
-        """How many servers have ever run."""
+        """How many servers have ever run, each resource counted once."""
+        return self._count(intents.c.url.is_not(None))
+
+    def resumed(self):
+        """How many resources were started again after they were kept."""
+        return self._count(intents.c.started_at.is_not(None))
+
+    def _count(self, which):
         with self._ledger.connect() as connection:
-            ran = select(func.count()).select_from(intents).where(intents.c.url.is_not(None))
-            return connection.execute(ran).scalar()
+            rows = select(func.count()).select_from(intents).where(which)
+            return connection.execute(rows).scalar()
 
 
 class Site(World):
@@ -141,6 +148,7 @@ class Site(World):
         self.cloud = place.cloud
         self.foreign = place.cloud.foreign
         self.ledger = place
+        self._keeps = place.keeps
         self.killed, self.numbers = Counter(), Counter()
         self.jupyterhub, self._machines = {}, {}
         self.homes, self.given_up = {}, set()
@@ -199,11 +207,29 @@ class Site(World):
         else:
             answer = self.hub.client.request("DELETE", f"/users/{owner.user}")
             self._count("delete", answer)
+        # Some of it may be deleted already where the rest could not be.
+        self._give_up(lambda one: one.partition("/")[0] == owner.user)
+
+    def give_up(self, owner, _):
+        """What is kept for it, if it does not run."""
+        where = f"servers/{owner.server}" if owner.server else "server"
+        answer = self.hub.client.request(
+            "DELETE", f"/multiplespawner/users/{owner.user}/{where}/kept"
+        )
+        self._count("give up", answer)
+        self._give_up(lambda one: one == str(owner))
 
     def vanish(self, owner, _):
+        self._give_up(lambda one: one == str(owner))
         for one in self.cloud.live():
             if one.tags.get(OWNER_TAG) == str(owner):
                 self.cloud.terminate(one.id)
+
+    def _give_up(self, whose):
+        """Nobody asks any more that these be kept."""
+        for one in self.cloud.records():
+            if whose(one.tags.get(OWNER_TAG, "")):
+                self.given_up.add(one.tags[INTENT_TAG])
 
     def wait(self, owner, _):
         """Until its start or stop has come to an end, however busy the machine is."""
@@ -229,9 +255,20 @@ class Site(World):
             self.stop(owner, None)
         self._settle(self._require_nothing_is_shown)
         self.slowest = time.monotonic() - began
-        before = self.cloud.meter().by_id
+        before, kept = self.cloud.meter().by_id, {row.id for row in self.ledger.unfinished()}
+        self.numbers["kept to the end"] += len(kept)
         time.sleep(STANDING)
-        self._require_still(before, self.cloud.meter().by_id, kept=())
+        self._require_still(before, self.cloud.meter().by_id, kept)
+        self._settle(self._require_users_deleted)
+        self._settle(self._require_nothing_is_kept)
+
+    def _require_users_deleted(self):
+        for user in self._users:
+            owner = Owner(self._name(user))
+            self._give_up(lambda one, user=owner.user: one.partition("/")[0] == user)
+            answer = self.hub.client.request("DELETE", f"/users/{owner.user}")
+            gone = answer.is_success or answer.status_code == httpx.codes.NOT_FOUND
+            self._require(Invariant.SETTLED, gone)
 
     def _settle(self, require):
         give_up = time.monotonic() + SETTLE
@@ -266,11 +303,17 @@ class Site(World):
         said = self.hub.client.server_get(owner.user, "machine", owner.server)
         if said.status_code != httpx.codes.OK or "intent" not in said.json():
             return ""
-        self._machines[Path(said.json()["machine"]).name] = owner
-        return said.json()["intent"]
+        machine, intent = Path(said.json()["machine"]).name, said.json()["intent"]
+        self._machines[machine] = owner
+        if self._keeps:
+            self.homes[intent] = machine
+        return intent
 
     def answers(self, instance):
         return instance in self._machines
+
+    def runs(self, instance):
+        return self.cloud.record(instance).state is State.RUNNING
 
 
 class Places:
@@ -299,6 +342,7 @@ class Places:
             made = Counter(one.tags.get(INTENT_TAG) for one in place.cloud.records())
             self.numbers["duplicates"] += sum(count > 1 for count in made.values())
             self.numbers["started"] += place.started()
+            self.numbers["resumed"] += place.resumed()
             self.fired += Counter(place.cloud.fired())
         finally:
             place.close()
