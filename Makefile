@@ -140,12 +140,12 @@ hub: setup $(NODE_PROXY) ## tests against real JupyterHubs
 	@scripts/system_packages.sh sshd
 	@scripts/system_packages.sh postgresql
 	$(STEP) "hub tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/hub.xml \
-		-m "hub and not browser and not packages" $(PYTEST_ARGS)
+		-m "hub and not browser and not packages and not engine" $(PYTEST_ARGS)
 
 hub5: $(HUB5)/.stamp $(NODE_PROXY) ## the essential ones against JupyterHub 5
 	@scripts/system_packages.sh sshd
 	$(STEP) "hub tests on JupyterHub $(JUPYTERHUB5)" $(HUB5)/bin/python -m pytest -q \
-		--junitxml $(REPORTS)/hub5.xml -m "essential and not browser" $(PYTEST_ARGS)
+		--junitxml $(REPORTS)/hub5.xml -m "essential and not browser and not engine" $(PYTEST_ARGS)
 
 jupyterhub-suite: setup $(NODE_PROXY) ## JupyterHub's own tests around MultipleSpawner
 	$(STEP) "JupyterHub's tests around MultipleSpawner" \
@@ -160,8 +160,19 @@ browser: setup ## tests with a real browser
 	$(STEP) "browser tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/browser.xml \
 		-m browser $(PYTEST_ARGS)
 
-engine: setup ## tests with a real Docker engine, which is started where none runs
+# What the small cloud's machines, Debian 12 with Python 3.11, install without a network.
+build/wheels/.stamp: $(VENV)/.stamp-dev
+	@mkdir -p $(@D)
+	@printf 'jupyterhub\njupyterlab\n' | $(UV) pip compile --quiet --constraint constraints.txt \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		- --output-file $(@D)/requirements.txt
+	$(STEP) "wheels for machines" $(BIN)/python -m pip download --quiet --no-deps \
+		--python-version 3.11 --only-binary :all: --dest $(@D) --requirement $(@D)/requirements.txt
+	@touch $@
+
+engine: setup build/wheels/.stamp ## tests with a real Docker engine, which is started where none runs
 	@scripts/system_packages.sh docker
+	@scripts/system_packages.sh chromium
 	@scripts/docker_engine.sh
 	$(STEP) "image of the small cloud's machines" $(BIN)/python -m multiplespawner_core.testing.machine_image
 	$(STEP) "engine tests" $(BIN)/python -m pytest -q --junitxml $(REPORTS)/engine.xml \
@@ -193,7 +204,7 @@ unit-on-%: .venv-py%/.stamp
 	@scripts/system_packages.sh postgresql
 	$(STEP) "unit tests on Python $*" .venv-py$*/bin/python -m pytest -q \
 		--junitxml $(REPORTS)/python$*.xml \
-		-m "not hub and not browser and not packages and not engine and not chaos and not playbook \
+		-m "not hub and not browser and not packages and not engine and not chaos and not playbook and not once \
 		$(if $(filter $*,$(firstword $(PYTHONS))),and not slow)" $(PYTEST_ARGS)
 
 list-reports: # what .ci/run expects to find

@@ -69,8 +69,8 @@ def command(*arguments):
     )
 
 
+@pytest.mark.once
 @pytest.mark.slow  # it imports JupyterHub four times
-@pytest.mark.slow
 def test_the_command_measures_imports(tmp_path):
     done = command("imports", "--rounds", "1", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import yaml
 
 from multiplespawner_core.cli import COMMANDS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 MULTIPLESPAWNER = Path(sys.executable).parent / "multiplespawner"
 

@@ -21,7 +21,7 @@ from multiplespawner_core.selection.fields import encode
 from multiplespawner_core.selection.request import WHERE, Choice, select
 from multiplespawner_core.spawner.runtime import Runtime
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 EXAMPLES = {"form": 3000, "query": 3000, "body": 4000}
 """Ten thousand, of which each goes through every door."""
