@@ -113,7 +113,7 @@ WHOLE = Pace(
         "give_up": 0.5,
         "wait": 6,
     },
-    lifetimes=(None,),
+    lifetimes=(None, None, 2, 6),
     pauses=(0, 0.1, 0.5, 1, 2),
     lasting=(0.5, 2.0, 4.0),
     delays=(0.1, 0.5, 1.5),

@@ -44,4 +44,5 @@ def test_everything_was_tried(outcomes):
         assert {one.value for one in FaultKind} <= set(fired)
         assert numbers["started"] > 0.3 * numbers["asked"]
         assert numbers["resumed"] > 0
+        assert numbers["expired"] > 0
         assert numbers["give up: 204"] > 0

@@ -25,6 +25,7 @@ from sqlalchemy import create_engine, func, select
 
 from multiplespawner_core.contracts import Owner
 from multiplespawner_core.resources.ledger import record_of
+from multiplespawner_core.resources.manager import EXPIRED
 from multiplespawner_core.resources.record import Phase
 from multiplespawner_core.resources.tables import intents
 from multiplespawner_core.testing import COMPONENT_CLASSES
@@ -61,6 +62,8 @@ TEMPLATE = {
 DEPLOYMENTS = {"virtual_machine": [{"name": "vm", "provider": PROVIDER, "image": "debian"}]}
 
 MORE_CONFIG = """
+from multiplespawner_core.planning import site
+site.MINUTE = 1.0
 c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0, "slow_stop_timeout": 0}}
 c.Spawner.poll_interval = 1
 c.MultipleSpawner.component_classes = {components}
@@ -128,6 +131,10 @@ class Place:
         """How many resources were started again after they were kept."""
         return self._count(intents.c.started_at.is_not(None))
 
+    def expired(self):
+        """Of how many the lifetime has ended what ran last."""
+        return self._count(intents.c.reason == EXPIRED)
+
     def _count(self, which):
         with self._ledger.connect() as connection:
             rows = select(func.count()).select_from(intents).where(which)
@@ -187,9 +194,11 @@ class Site(World):
 
     # -- what happens ---
 
-    def start(self, owner, _):
+    def start(self, owner, what):
         self.hub.client.ensure_user(owner.user)
-        answer = self.hub.client.try_start(owner.user, server=owner.server)
+        lifetime, _ = what
+        options = {} if lifetime is None else {"lifetime": lifetime}
+        answer = self.hub.client.try_start(owner.user, options, owner.server)
         self._count("start", answer)
         self.numbers["asked"] += answer.is_success
 
@@ -343,6 +352,7 @@ class Places:
             self.numbers["duplicates"] += sum(count > 1 for count in made.values())
             self.numbers["started"] += place.started()
             self.numbers["resumed"] += place.resumed()
+            self.numbers["expired"] += place.expired()
             self.fired += Counter(place.cloud.fired())
         finally:
             place.close()
