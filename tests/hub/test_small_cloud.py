@@ -6,7 +6,9 @@ import json
 
 import httpx
 import pytest
+from harness import browser
 from harness.processes import wait_for
+from playwright.sync_api import expect
 from site_fixture import phases
 
 from multiplespawner_core.testing import COMPONENT_CLASSES
@@ -194,3 +196,29 @@ def test_a_user_gives_up_what_is_kept_for_the_default_server(keeping, cloud):
     until("closed", "closed")
     assert client.request("DELETE", KEPT).status_code == httpx.codes.NOT_FOUND
     assert client.request("GET", KEPT.replace("ada", "nobody")).status_code == httpx.codes.NOT_FOUND
+
+
+@pytest.mark.browser
+def test_what_is_kept_is_given_up_with_a_second_thought(keeping, cloud, page):
+    keeping.client.start("ada", {"deployment": "vm"})
+    keeping.client.stop("ada")
+    wait_for(lambda: phases(keeping) == ["kept"], "the row is kept", timeout=60)
+    browser.login(page, keeping.url, "ada")
+    page.goto(f"{keeping.url}/hub/home")
+    kept = page.get_by_role("region", name="Kept for the next start")
+    expect(kept).to_contain_text("My Server: vm from")
+    button = kept.get_by_role("button", name="Delete for good")
+    expect(button).to_be_hidden()
+    kept.get_by_text("Delete", exact=False).first.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_be_visible()
+    expect(kept).to_contain_text("The machine is deleted with every file on it, for good.")
+    for name, width in (("home-kept", 1280), ("home-kept-narrow", 360)):
+        page.set_viewport_size({"width": width, "height": 800})
+        button.scroll_into_view_if_needed()
+        browser.screenshot(page, name)
+    button.click()
+    expect(page.get_by_role("status")).to_have_text("What was kept for My Server is being deleted.")
+    expect(kept).to_be_hidden()
+    wait_for(lambda: phases(keeping) == ["closed"], "the row is closed", timeout=60)
+    assert cloud.meter().running == frozenset()

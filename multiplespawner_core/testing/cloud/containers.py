@@ -59,17 +59,20 @@ class _Machine:
 
     Args:
         wish: what it is to be.
+        user_data: what it is told at its first boot.
         found: what it was made last; None while nobody knows.
+        since: when that was.
         work: under way.
-        since: when `found` became so.
+        doing: what that makes of it.
+        not_before: when it may be tried again.
     """
 
     wish: _Wish
     user_data: dict[str, Any]
     found: _Wish | None = None
+    since: float = 0.0
     work: Future[Any] | None = None
     doing: _Wish | None = None
-    since: float = 0.0
     not_before: float = 0.0
 
 
@@ -107,7 +110,7 @@ class Containers:
         for instance in live.values():
             self.settle(instance, cloud)
 
-    def settle(self, instance: Instance, cloud: Cloud) -> None:
+    def settle(self, instance: Instance, cloud: Cloud) -> None:  # noqa: ARG002 - as of `Machines`
         """Begin to make the container what the instance's state says."""
         machine = self._machines.get(instance.id)
         if instance.state is State.RUNNING:
@@ -120,7 +123,6 @@ class Containers:
         elif machine is not None:
             terminated = instance.state is State.TERMINATED
             machine.wish = _Wish.REMOVE if terminated else _Wish.STOP
-        del cloud
         self._go_on(instance.id)
 
     def look(self, cloud: Cloud) -> None:
