@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from multiplespawner_core.testing.conformance import (
         ProviderConformance as ProviderConformance,
     )
+    from multiplespawner_core.testing.conformance.authenticating import (
+        AuthenticatorConformance as AuthenticatorConformance,
+    )
     from multiplespawner_core.testing.conformance.configuring import (
         ConfigurerConformance as ConfigurerConformance,
     )
@@ -40,6 +43,7 @@ COMPONENT_CLASSES = {
 """What a hub can be configured with; templates name them by these paths."""
 
 _CONFORMANCE = {
+    "AuthenticatorConformance": "conformance.authenticating",
     "ConfigurerConformance": "conformance.configuring",
     "ContractBroken": "conformance",
     "LeftOut": "conformance",

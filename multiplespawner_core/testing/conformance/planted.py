@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,23 @@ def keys(folder: Path) -> Keys:
         host_public_key=host,
         user_data={"runcmd": [["echo", f"once-{uuid.uuid4().hex}"]]},
     )
+
+
+def public_key() -> str:
+    """Of a pair whose private half nobody has."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _pair(Path(folder) / "key")
+
+
+def public_half(path: Path) -> str:
+    """Of a private key's file, without comment."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - heavy
+
+    key: Any = serialization.load_ssh_private_key(path.read_bytes(), None)
+    shown: bytes = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return shown.decode()
 
 
 def secrets(keys: Keys, plugin: Plugin) -> set[str]:
@@ -86,4 +104,4 @@ def _pair(path: Path) -> str:
     return public.decode()
 
 
-__all__ = ("keys", "secrets")
+__all__ = ("keys", "public_half", "public_key", "secrets")
