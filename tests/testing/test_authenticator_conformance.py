@@ -14,7 +14,7 @@ from multiplespawner_core.testing.conformance.authenticating.checks import PAGE
 from multiplespawner_core.testing.conformance.rules import Rule, run
 from multiplespawner_core.testing.machines import MachineAuthenticator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 PROJECT = Path(__file__).parents[2]
 FOUND = checks(OpenedConformance)

@@ -15,7 +15,7 @@ from multiplespawner_core.testing.conformance.configuring import bench
 from multiplespawner_core.testing.conformance.configuring.checks import PAGE
 from multiplespawner_core.testing.conformance.rules import Rule, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 PROJECT = Path(__file__).parents[2]
 FOUND = checks(KeyedConformance)

@@ -18,7 +18,7 @@ import multiplespawner_core
 from multiplespawner_core.testing.conformance import checks
 from multiplespawner_core.testing.conformance.rules import Rule, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 pytest_plugins = ["pytester"]
 
