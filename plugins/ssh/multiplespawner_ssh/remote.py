@@ -22,6 +22,9 @@ SERVER = "MULTIPLESPAWNER_SERVER"
 
 LOG = "server.log"
 
+_ROOM = 65536
+"""Bytes that must fit on the disk before a server is started there."""
+
 _TAIL = 4000
 """Bytes of a log's end that are shown."""
 
@@ -219,7 +222,10 @@ class Server:
     async def furnish(self, contents: Mapping[str, str]) -> Mapping[str, str]:
         """Make its directory with files of mode 0600; gives their paths on the machine."""
         script = f"""{self._start_of_script()}
-mkdir -p -- "$base" && mkdir -- "$place" && : >"$place/{LOG}" || exit 1
+mkdir -p -- "$base" && mkdir -- "$place" || exit 1
+# On a full disk files can be made, and nothing be written: a server would hang in its own log.
+printf '%{_ROOM}s' '' >"$place/{LOG}" 2>/dev/null && : >"$place/{LOG}" ||
+    {{ echo "nothing can be written to $base: its disk may be full" >&2; exit 1; }}
 """
         for name, content in contents.items():
             end = f"END-{secrets.token_hex(8)}"
