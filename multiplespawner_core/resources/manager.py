@@ -87,6 +87,7 @@ class Manager:
         self.reconciler = Reconciler(ledger, providers, self._held, self._look_for)
         self._resources: dict[str, Resource] = {}
         self._losses: set[Owner] = set()
+        self._suspects: dict[tuple[str, int], float] = {}
         self._gates = Gates()
         self._timer: Timer[str] = Timer(self._expire)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -587,14 +588,32 @@ class Manager:
         return [one for one in self._resources.values() if one.running or one.kept]
 
     async def _look_for(self, resource: Resource) -> bool:
-        """Ask for what a list does not show as it should be, and end it if it is gone."""
+        """Ask for what a list does not show as it should be, and end it if it is gone.
+
+        Or if it is stopped, or has failed, at two sweeps: a child spawner that reaches its machine
+        no more can tell nothing.
+        """
         if resource.kept:
             return await self._look_at_kept(resource)
         record = resource.record
-        if record is None or not resource.running or not await self._is_gone(resource, record):
+        if record is None or record.handle is None or not resource.running:
             return False
+        provider = await self._provider_of(record)
+        state = (await provider.describe(record.handle)).state
+        run, now = (record.id, record.generation), asyncio.get_running_loop().time()
+        if not policy.is_dead(state):
+            self._suspects.pop(run, None)
+            return False
+        # Of a resource that was just started again, an old answer says that it is stopped.
+        age = now - self._suspects.setdefault(run, now)
+        if state is not ResourceState.GONE and age < provider.capabilities().list_grace:
+            return False
+        self._suspects.pop(run, None)
+        # What its spawner would stop may be somebody else's by now, or cannot be reached.
+        resource.child_ended.set()
+        reason = GONE if state is ResourceState.GONE else f"its provider shows it as {state.value}"
         if resource.verified.is_set():
-            self._spawn(self._end(resource, GONE, FAILED))
+            self._spawn(self._end(resource, reason, FAILED))
         else:
             await self.release(resource, "it ended while the hub was down", FAILED)
         return True

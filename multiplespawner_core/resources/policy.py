@@ -46,4 +46,9 @@ def is_lost(state: ResourceState) -> bool:
     return state in (ResourceState.DELETING, ResourceState.GONE)
 
 
-__all__ = ("LONGEST_PAUSE", "is_lost", "may_repeat_create", "pause")
+def is_dead(state: ResourceState) -> bool:
+    """Nothing runs on it any more, whatever its child spawner can still be asked."""
+    return is_lost(state) or state in (ResourceState.STOPPED, ResourceState.FAILED)
+
+
+__all__ = ("LONGEST_PAUSE", "is_dead", "is_lost", "may_repeat_create", "pause")

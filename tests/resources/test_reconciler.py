@@ -182,6 +182,27 @@ async def test_a_server_whose_resource_is_gone_ends_and_jupyterhub_hears_of_it(h
     assert resource.poll() == 1
 
 
+@pytest.mark.parametrize("state", [ResourceState.FAILED, ResourceState.STOPPED])
+async def test_a_machine_that_is_down_at_two_sweeps_ends_its_server(hub, state):
+    resource = await hub.running()
+    resource.child.poll_error = OSError("nobody answers")
+    ((handle, (intent, token, _)),) = hub.cloud.items()
+    hub.cloud[handle] = (intent, token, state)
+    hub.provider.grace = 0.1
+    for _ in range(2):
+        await sweep(hub)
+        assert resource.poll() is None  # it may be an old answer
+        assert resource.release is None
+    await asyncio.sleep(0.1)
+    report = await sweep(hub)
+    assert report.scopes[0].ended == (resource.id,)
+    await asyncio.wait_for(resource.child.noticed.wait(), 5)
+    await closed(resource)
+    assert hub.cloud == {}
+    (row,) = await hub.rows()
+    assert row.reason == f"its provider shows it as {state.value}"
+
+
 async def test_a_reservation_is_no_server(hub):
     """Where the child made the thing, its place is still listed once it is gone."""
     resource = await hub.running()
