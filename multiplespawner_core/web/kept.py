@@ -61,9 +61,10 @@ async def give_up(manager: Manager, owner: Owner, by: str) -> None:
         used = any(not resource.released.is_set() for resource in manager.of(owner))
         raise Refused(_IN_USE) if used else Refused(_NOTHING, HTTPStatus.NOT_FOUND)
     _log.info("%s gives up %s, which is kept for %s", by, kept.id, owner)
-    release = manager.release(kept, f"{by} gave up what was kept", for_good=True)
+    reason = f"{by} gave up what was kept"
+    manager.begin_release(kept, reason, for_good=True)  # before anything else can begin on it
     try:
-        await asyncio.wait_for(release, _COMMIT)
+        await asyncio.wait_for(manager.release(kept, reason, for_good=True), _COMMIT)
     except (asyncio.TimeoutError, TimeoutError):
         raise Refused(_LATER, HTTPStatus.SERVICE_UNAVAILABLE) from None
 
