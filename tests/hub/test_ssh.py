@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +15,7 @@ from harness.processes import wait_for
 from site_fixture import phases, rows
 
 from multiplespawner_core.testing import COMPONENT_CLASSES
-from multiplespawner_core.testing.cloud import Settings
+from multiplespawner_core.testing.cloud import Fault, FaultKind, Settings
 from multiplespawner_core.testing.cloud.process import CloudProcess
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(240)]
@@ -97,3 +99,59 @@ def test_a_server_that_ends_by_itself_gives_its_machine_back(hub, cloud):
     hub.client.wait_until_stopped("ada")
     wait_for(lambda: phases(hub) == ["closed"], "the ledger's row is closed", timeout=60)
     assert cloud.meter().running == frozenset()
+
+
+STEPS = ("creating", "waiting", "opening", "configuring", "launching")
+
+
+@pytest.fixture
+def prepared(cloud, site):
+    """Machines are configured as well; every step takes a while."""
+    configurer = {"class": "script", "script_path": "prepare.sh"}
+    config = f"""
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}
+c.MultipleSpawner.component_classes = {json.dumps({"provider": [PROVIDER]})}
+c.SmallCloud.url = {cloud.url!r}
+c.SmallCloud.secret_file = {str(cloud.secret_file)!r}
+c.SmallCloud.list_grace = 1.0
+"""
+    return site(
+        config,
+        templates=[{**TEMPLATE, "configurer": configurer}],
+        deployments=DEPLOYMENTS,
+        more_files={"prepare.sh": "#!/bin/sh\nsleep 1\n"},
+    )
+
+
+def test_a_hub_that_is_killed_in_any_step_leaves_nothing(prepared, cloud):
+    for step in STEPS:
+        kill_in(step, prepared, cloud)
+
+
+def kill_in(step, hub, cloud):
+    def phase():
+        return dict(rows(hub, "user_name", "phase")).get(step)
+
+    hub.client.ensure_user(step)
+    if step == "creating":
+        cloud.add_fault(Fault(FaultKind.DELAY, "create", delay=1.0))
+    assert hub.client.try_start(step).status_code == httpx.codes.ACCEPTED
+    wait_for(lambda: phase() == step, f"the start is {step}", every=0.002)
+    hub.kill()
+    hub.start()
+    wait_for(lambda: phase() == "closed", f"{step}: the row is closed", timeout=60)
+    assert cloud.meter().running == frozenset(), step
+    assert servers(cloud) == [], step
+    assert hub.client.is_stopped(step)
+
+
+def servers(cloud):
+    """What was started for servers on any machine of the cloud."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            environment = path.read_bytes().split(b"\0")
+            ours = any(one.startswith(b"MULTIPLESPAWNER_SERVER=") for one in environment)
+            if ours and str(cloud.state).encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
