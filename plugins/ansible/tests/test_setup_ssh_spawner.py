@@ -56,6 +56,10 @@ def wheels(tmp_path):
     return folder
 
 
+def homes():
+    return set(Path("/home").iterdir())
+
+
 async def test_the_reference_s_block_sets_a_machine_up(make, make_intent, apart, wheels, keys):
     (template,) = yaml.safe_load(REFERENCE.read_text())
     block = template["configurer"]
@@ -72,8 +76,10 @@ async def test_the_reference_s_block_sets_a_machine_up(make, make_intent, apart,
         await configurer.apply(intent, apart.access(), told.append)
         return told
 
+    there = homes()
     told = await configure()
     assert "Ansible: Install the server" in told
+    assert homes() == there  # nothing was made on the hub's own machine
     found = apart.run("; ".join(LOOK), account)
     assert found.splitlines() == [account, "700", "600", "hello", "1", "no root"]
 
